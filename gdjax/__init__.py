@@ -1,0 +1,1 @@
+"""Neurons trained by hand-derived gradients."""
