@@ -1,1 +1,5 @@
-"""The jax backend."""
+"""The JAX backend of gdjax."""
+
+from gdjax_jax.backend import JaxBackend
+
+__all__ = ["JaxBackend"]

@@ -1,1 +1,5 @@
-"""The numpy backend."""
+"""The NumPy backend of gdjax."""
+
+from gdjax_numpy.backend import NumpyBackend
+
+__all__ = ["NumpyBackend"]

@@ -1,0 +1,154 @@
+"""The XLA programs of the JAX backend: cost and gradient, `jax.grad`, and a chunk of steps."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from gdjax.formulas import Formula
+from gdjax.protocol import Chunk
+from gdjax.rule import RUNNING, STATIONARY, Knobs, Rule, State, make_advance
+from gdjax.samples import Samples, block_sums
+
+TILE_BYTES = 1 << 18
+"""A tile of neurons and their samples stay in cache for a whole chunk of steps."""
+
+matmul = partial(jnp.matmul, precision=lax.Precision.HIGHEST)
+
+
+def evaluate(formula: Formula, theta: jax.Array, samples: Samples) -> tuple[jax.Array, jax.Array]:
+    """Mean cost (K,) and hand-derived gradient (K, P)."""
+    X, y, weight, _, fold = samples
+    return samples.mean(*block_sums(jnp, formula.pointwise(jnp), theta, X, y, weight, fold, matmul))
+
+
+cost_and_gradient = jax.jit(evaluate, static_argnums=0)
+
+
+@partial(jax.jit, static_argnums=0)
+def grad(formula: Formula, theta: jax.Array, samples: Samples) -> jax.Array:
+    """The gradient (K, P) by `jax.grad` of the cost: neurons are independent, so the sum's gradient holds each one's."""
+    return jax.grad(lambda at: evaluate(formula, at, samples)[0].sum())(theta)
+
+
+def steps(
+    formula: Formula,
+    rule: Rule,
+    trace: bool,
+    samples: Samples,
+    state: State,
+    knobs: Knobs,
+    factors: jax.Array,
+    batches: jax.Array | None,
+) -> tuple[State, jax.Array | None]:
+    """A chunk of steps of neurons in lockstep, ended early where none is running."""
+    advance = make_advance(jnp, rule)
+    costs = jnp.full((len(factors), len(state.phase)), jnp.nan, factors.dtype) if trace else None
+
+    def unfinished(carry: tuple[Any, State, Any]) -> jax.Array:
+        i, now, _ = carry
+        return (i < len(factors)) & (now.phase == RUNNING).any()
+
+    def step(carry: tuple[Any, State, Any]) -> tuple[Any, State, Any]:
+        i, now, seen_costs = carry
+        seen = samples if batches is None else samples.batch(jnp, batches[i])
+        now = advance(now, knobs, lambda theta: evaluate(formula, theta, seen), factors[i])
+        if seen_costs is not None:
+            seen_costs = seen_costs.at[i].set(now.cost)
+        return i + 1, now, seen_costs
+
+    _, state, costs = lax.while_loop(unfinished, step, (jnp.int32(0), state, costs))
+    return state, costs
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2), donate_argnums=4)
+def chunk_shared(
+    formula: Formula,
+    rule: Rule,
+    trace: bool,
+    samples: Samples,
+    state: State,
+    knobs: Knobs,
+    factors: jax.Array,
+    batches: jax.Array | None,
+) -> tuple[State, jax.Array | None]:
+    """A chunk on shared samples: one lockstep of all neurons."""
+    return steps(formula, rule, trace, samples, state, knobs, factors, batches)
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2), donate_argnums=5)
+def chunk_own(
+    formula: Formula,
+    rule: Rule,
+    trace: bool,
+    samples: Samples,
+    rows: jax.Array,
+    state: State,
+    knobs: Knobs,
+    factors: jax.Array,
+    batches: jax.Array | None,
+) -> tuple[State, jax.Array | None]:
+    """A chunk on own samples, tile by tile: `rows` (tiles, T), all else with the same two leading axes.
+
+    Each tile runs all its steps while its data is in cache, and its fixed shape keeps what a neuron gets independent,
+    to the bit, of who runs beside it.
+    """
+
+    def tile(part: tuple[jax.Array, State, Knobs, jax.Array | None]) -> tuple[State, jax.Array | None]:
+        at, now, knob, index = part
+        if index is not None:
+            index = jnp.moveaxis(index, 0, 1)
+        return steps(formula, rule, trace, samples.take(at), now, knob, factors, index)
+
+    knobs = knobs._replace(penalised=jnp.broadcast_to(knobs.penalised, (len(rows), *knobs.penalised.shape)))
+    return lax.map(tile, (rows, state, knobs, batches))  # type: ignore[no-any-return]
+
+
+def run(
+    formula: Formula,
+    rule: Rule,
+    samples: Samples,
+    rows: np.ndarray,
+    state: State,
+    knobs: Knobs,
+    chunk: Chunk,
+    dtype: str,
+) -> tuple[State, np.ndarray | None]:
+    """One dispatch of a chunk; NumPy in, NumPy out."""
+    factors = chunk.factors.astype(dtype)
+    if samples.shared:
+        device_state, costs = chunk_shared(
+            formula, rule, chunk.trace, samples.take(rows), jax.tree.map(jnp.array, state), knobs, factors, chunk.batches
+        )
+        return jax.tree.map(np.asarray, device_state), None if costs is None else np.asarray(costs)
+
+    count = len(rows)
+    tile = tile_neurons(samples.X)
+    tiles = 1 << max(0, (-(-count // tile) - 1).bit_length())
+    padding = tiles * tile - count
+
+    def tiled(x: np.ndarray) -> np.ndarray:
+        # dummies repeat the last neuron; they do not run
+        return np.concatenate([x, np.repeat(x[-1:], padding, axis=0)]).reshape(tiles, tile, *x.shape[1:])
+
+    padded = jax.tree.map(tiled, state)
+    padded.phase.reshape(-1)[count:] = STATIONARY
+    held = Knobs(*(k if k is knobs.penalised else tiled(k) for k in knobs))
+    batches = None if chunk.batches is None else tiled(np.moveaxis(chunk.batches, 0, 1))
+    device_state, costs = chunk_own(
+        formula, rule, chunk.trace, samples, tiled(rows), jax.tree.map(jnp.array, padded), held, factors, batches
+    )
+    after = jax.tree.map(lambda x: np.asarray(x).reshape(tiles * tile, *x.shape[2:])[:count], device_state)
+    if costs is None:
+        return after, None
+    return after, np.moveaxis(np.asarray(costs), 1, 0).reshape(len(factors), -1)[:, :count]
+
+
+def tile_neurons(X: Any) -> int:
+    """How many neurons a tile holds: by the bytes of one neuron's samples alone."""
+    each = X.shape[1] * X.shape[2] * X.dtype.itemsize
+    fit = TILE_BYTES // max(1, each)
+    return 1 << min(6, max(0, fit.bit_length() - 1))

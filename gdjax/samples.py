@@ -1,0 +1,88 @@
+"""Samples on a backend, and the sums over a block of them that every backend adds up."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from gdjax.formulas import Pointwise
+
+Array = Any
+
+
+class Samples(NamedTuple):
+    """The data of K neurons, shared by all or each neuron's own, padded with rows of weight 0.
+
+    Shared: X (N, D), y (N,), weight (F, N) for F folds, total (F,), fold (K,) or None where F = 1.
+    Own: X (K, N, D), y (K, N), weight (K, N), total (K,), fold None.
+    """
+
+    X: Array
+    y: Array
+    weight: Array
+    total: Array
+    """Sums of the weights; a cost is a mean over it."""
+    fold: Array | None = None
+
+    @property
+    def shared(self) -> bool:
+        """Whether all neurons see the same rows."""
+        return bool(self.X.ndim == 2)
+
+    def take(self, rows: Array) -> "Samples":
+        """The samples of the neurons `rows` (A,), in that order."""
+        if not self.shared:
+            return Samples(self.X[rows], self.y[rows], self.weight[rows], self.total[rows])
+        return self if self.fold is None else self._replace(fold=self.fold[rows])
+
+    def batch(self, xp: Any, index: Array) -> "Samples":
+        """A mini batch: `index` (1 or K, B) of rows, -1 where the batch is short."""
+        kept = index >= 0
+        index = xp.where(kept, index, xp.zeros_like(index))
+        if self.shared and index.shape[0] == 1:
+            X, y, weight = self.X[index[0]], self.y[index[0]], self.weight[:, index[0]]
+        elif self.shared:
+            fold = xp.zeros_like(index[:, 0]) if self.fold is None else self.fold
+            X, y, weight = self.X[index], self.y[index], self.weight[fold[:, None], index]
+        else:
+            neuron = xp.arange(index.shape[0])[:, None]
+            X, y, weight = self.X[neuron, index], self.y[neuron, index], self.weight[neuron, index]
+        weight = xp.where(kept, weight, xp.zeros_like(weight))
+        total = xp.sum(weight, axis=-1)
+        return Samples(X, y, weight, xp.where(total > 0, total, xp.ones_like(total)), self.fold if X.ndim == 2 else None)
+
+    def mean(self, cost: Array, gradient: Array) -> tuple[Array, Array]:
+        """Sums over all rows as means: divided once, at the end, so that exact sums stay exact."""
+        total = self.total if self.fold is None else self.total[self.fold]
+        return cost / total, gradient / total[:, None]
+
+
+def block_sums(
+    xp: Any,
+    pointwise: Pointwise,
+    theta: Array,
+    X: Array,
+    y: Array,
+    weight: Array,
+    fold: Array | None = None,
+    matmul: Callable[[Array, Array], Array] | None = None,
+) -> tuple[Array, Array]:
+    """The sums of a block of rows: weight * cost (K,), and weight * d cost / d theta (K, P).
+
+    Equations 23 and 32 of the derivation for any formula: with r_i = weight_i d cost_i / dz_i the weights' part is
+    sum_i r_i x_i and the bias' part sum_i r_i. Shapes are those of `Samples`.
+    """
+    dot = matmul or xp.matmul
+    w, b = theta[:, :-1], theta[:, -1:]
+    shared = X.ndim == 2
+    z = (dot(w, X.T) if shared else dot(X, w[:, :, None])[:, :, 0]) + b
+    cost, residual = pointwise.cost(z, y), pointwise.slope(z, y)
+    if fold is None:
+        cost, residual = cost * weight, residual * weight
+    else:
+        # a row of another fold may be infinite under these parameters: 0 * inf would be NaN
+        weight = weight[fold]
+        inside = weight > 0
+        cost = xp.where(inside, cost * weight, xp.zeros_like(cost))
+        residual = xp.where(inside, residual * weight, xp.zeros_like(residual))
+    slopes = dot(residual, X) if shared else dot(residual[:, None, :], X)[:, 0, :]
+    gradient = xp.concat((slopes, xp.sum(residual, axis=-1)[:, None]), axis=-1)
+    return xp.sum(cost, axis=-1), gradient
