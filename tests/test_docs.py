@@ -1,0 +1,95 @@
+"""Every block of the README and of docs/ that shows Python or a command runs, and prints what the page says it prints.
+
+```python  runs; where it has prompts it is a doctest. The blocks of a page share one name space, top to bottom.
+```console holds commands after "$ " and what each prints; "..." in it stands for any text.
+Other blocks (sh, toml, text) are for reading.
+"""
+
+from __future__ import annotations
+
+import doctest
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+FENCE = re.compile(r"^```(python|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LOOSE = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+
+class Block(NamedTuple):
+    language: str
+    text: str
+    line: int  # of the page, of the block's first line
+
+
+def blocks(page: Path) -> Iterator[Block]:
+    text = page.read_text(encoding="utf-8")
+    for match in FENCE.finditer(text):
+        yield Block(match[1], match[2], text.count("\n", 0, match.start(2)) + 1)
+
+
+def run_python(block: Block, page: Path, names: dict[str, Any]) -> None:
+    if ">>> " not in block.text:
+        exec(compile("\n" * (block.line - 1) + block.text, str(page), "exec"), names)
+        return
+    test = doctest.DocTestParser().get_doctest(block.text, names, page.name, str(page), block.line - 1)
+    printed: list[str] = []
+    failed, _ = doctest.DocTestRunner(optionflags=LOOSE).run(test, out=printed.append, clear_globs=False)
+    names.update(test.globs)
+    assert not failed, "".join(printed)
+
+
+def run_console(block: Block, page: Path, folder: Path) -> None:
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "COLUMNS": "100",
+        "NO_COLOR": "1",
+        "JAX_PLATFORMS": "cpu",
+    }
+    for command, expected in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block.text, re.MULTILINE):
+        shell = ["bash", "-c", command]
+        done = subprocess.run(
+            shell, cwd=folder, env=environment, capture_output=True, text=True, timeout=100, check=False
+        )
+        place = f"{page.name}:{block.line}: {command}"
+        assert done.returncode == 0, f"{place}\n{done.stdout}\n{done.stderr}"
+        same = not expected or doctest.OutputChecker().check_output(expected, done.stdout, LOOSE)
+        assert same, f"{place}\nthe page says:\n{expected}\nit printed:\n{done.stdout}"
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_blocks_of_the_page_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "examples").symlink_to(ROOT / "examples")  # paths are as from the repository; what is written is not
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"__name__": page.stem}
+    for block in blocks(page):
+        if block.language == "python":
+            run_python(block, page, names)
+        else:
+            run_console(block, page, tmp_path)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_of_the_page_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\((?!https?:|mailto:|#)([^)#]+)", page.read_text(encoding="utf-8"))
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_a_wrong_block_is_seen(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("```python\n>>> 1 + 1\n3\n```\n\n```console\n$ echo yes\nno\n```\n", encoding="utf-8")
+    wrong_python, wrong_console = blocks(page)
+    with pytest.raises(AssertionError, match="Expected"):
+        run_python(wrong_python, page, {})
+    with pytest.raises(AssertionError, match="it printed:\n *yes"):
+        run_console(wrong_console, page, tmp_path)
