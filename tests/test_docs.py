@@ -91,5 +91,5 @@ def test_a_wrong_block_is_seen(tmp_path: Path) -> None:
     wrong_python, wrong_console = blocks(page)
     with pytest.raises(AssertionError, match="Expected"):
         run_python(wrong_python, page, {})
-    with pytest.raises(AssertionError, match="it printed:\n *yes"):
+    with pytest.raises(AssertionError, match=r"it printed:\n *yes"):
         run_console(wrong_console, page, tmp_path)
