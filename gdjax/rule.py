@@ -15,8 +15,8 @@ Evaluate = Callable[[Array], tuple[Array, Array]]
 
 METHODS = ("plain", "momentum", "nesterov", "adam")
 
-RUNNING, STATIONARY, DIVERGED = 0, 1, 2
-"""Phases of a neuron inside a chunk: going on; its gradient met the threshold; its cost left all bounds."""
+RUNNING, STATIONARY, DIVERGED, EXHAUSTED = 0, 1, 2, 3
+"""Phases of a neuron: going on; its gradient met the threshold; its cost left all bounds; it took all its steps."""
 
 MOMENTUM = 0.9
 ADAM_BETA1, ADAM_BETA2, ADAM_EPS = 0.9, 0.999, 1e-8
@@ -57,7 +57,7 @@ class State(NamedTuple):
     step: Array
     """(K,) int32 steps taken."""
     phase: Array
-    """(K,) int32 RUNNING, STATIONARY or DIVERGED."""
+    """(K,) int32 RUNNING, STATIONARY, DIVERGED or EXHAUSTED."""
     cost: Array
     """(K,) the whole cost at the last point evaluated."""
     best: Array
@@ -83,6 +83,8 @@ class Knobs(NamedTuple):
     """(K,) 1e-4 of the deviation of y."""
     ceiling: Array
     """(K,) the cost over which a neuron has diverged."""
+    limit: Array
+    """(K,) int32 the step at which it ends."""
     shift: Array
     """(K, P) means of the columns, 0 for the bias; used where the rule is folded."""
     scale: Array
@@ -202,6 +204,8 @@ def make_advance(xp: Any, rule: Rule) -> Callable[[State, Knobs, Evaluate, Array
         wide, still = moving[..., None], settled[..., None]
         phase = xp.where(running & diverged, xp.full_like(state.phase, DIVERGED), state.phase)
         phase = xp.where(settled, xp.full_like(state.phase, STATIONARY), phase)
+        taken = state.step + xp.where(going, xp.ones_like(state.step), xp.zeros_like(state.step))
+        phase = xp.where(going & (taken >= knobs.limit), xp.full_like(state.phase, EXHAUSTED), phase)
         return State(
             point=xp.where(wide, point, xp.where(still, resting, state.point)),
             iterate=xp.where(wide, candidate, xp.where(still, resting, state.iterate)),
@@ -209,7 +213,7 @@ def make_advance(xp: Any, rule: Rule) -> Callable[[State, Knobs, Evaluate, Array
             second=xp.where(wide, second, state.second),
             momentum=xp.where(moving, momentum, state.momentum),
             rate=xp.where(going & ~moving, state.rate / 2, state.rate) if rule.backtrack else state.rate,
-            step=state.step + xp.where(going, xp.ones_like(state.step), xp.zeros_like(state.step)),
+            step=taken,
             phase=phase,
             cost=xp.where(running, cost, state.cost),
             best=xp.where(improved[..., None], state.point, state.best),

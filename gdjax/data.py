@@ -1,0 +1,179 @@
+"""The user's arrays, checked: one neuron's bad data is an error, a group's is its own failure."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gdjax.errors import DataError
+from gdjax.formulas import Formula
+from gdjax.groups import Groups, group
+from gdjax.status import BAD_DATA, PENDING
+
+
+class Data(NamedTuple):
+    """Checked data. Rows of weight 0 are gone; `row` says where the others stood."""
+
+    X: np.ndarray
+    """(N, D) as the caller holds it; float16 to float64 or integers."""
+    y: np.ndarray
+    """(N,)"""
+    weight: np.ndarray
+    """(N,) float64"""
+    groups: Groups | None
+    features: tuple[str, ...]
+    row: np.ndarray | None
+    """(N,) the caller's row numbers, or None where none was dropped."""
+    bad: dict[int, str]
+    """Group index -> what is wrong with its data."""
+
+    @property
+    def dtype(self) -> str:
+        """The dtype the data has: float32 where X is float32 or narrower, else float64."""
+        return "float32" if self.X.dtype.kind == "f" and self.X.dtype.itemsize <= 4 else "float64"
+
+
+def check(
+    X: Any,
+    y: Any,
+    formula: Formula,
+    *,
+    sample_weight: Any = None,
+    groups: Any = None,
+    features: Any = None,
+    what: str = "",
+) -> Data:
+    """The data as arrays, each fault named by its place.
+
+    Raises:
+        DataError: wrong shapes or kinds; without `groups`, any value that cannot be trained on.
+    """
+    names = _feature_names(X, features)
+    X = _real(X, f"{what}X", 2)
+    y = _real(y, f"{what}y", 1)
+    if len(X) != len(y):
+        raise DataError(f"{what}X has {len(X)} rows and y has {len(y)}: pass one y a row")
+    if X.shape[1] == 0:
+        raise DataError(f"{what}X has no column: pass at least one feature")
+    if len(X) == 0:
+        raise DataError(f"{what}X has no row: pass at least one sample")
+    if names is None:
+        names = tuple(f"x{j}" for j in range(X.shape[1]))
+    elif len(names) != X.shape[1]:
+        raise DataError(f"{what}features names {len(names)} columns and X has {X.shape[1]}: pass one name a column")
+    weight = np.ones(len(X)) if sample_weight is None else _weights(sample_weight, len(X), what)
+    key_codes = None if groups is None else group(groups, len(X))
+    bad: dict[int, str] = {}
+    kept = weight > 0
+    row = None
+    if not kept.all():
+        if key_codes is None and not kept.any():
+            raise DataError(f"{what}sample_weight: all are 0: at least one row must count")
+        if key_codes is not None:
+            alive = np.bincount(key_codes.code[kept], minlength=len(key_codes.keys))
+            bad.update({int(g): "all its rows have weight 0" for g in np.nonzero(alive == 0)[0]})
+            codes = key_codes.code[kept]
+            order = np.argsort(codes, kind="stable")
+            length = np.bincount(codes, minlength=len(key_codes.keys))
+            key_codes = Groups(key_codes.keys, order, np.cumsum(length) - length, length, codes)
+        row = np.nonzero(kept)[0]
+        X, y, weight = X[kept], y[kept], weight[kept]
+    faults = _faults(X, y, formula, names, row)
+    if faults:
+        if key_codes is None:
+            raise DataError(what + faults[0][1])
+        for at, text in faults:
+            bad.setdefault(int(key_codes.code[at]), text)
+    return Data(X, y, weight, key_codes, names, row, bad)
+
+
+def _faults(
+    X: np.ndarray, y: np.ndarray, formula: Formula, names: tuple[str, ...], row: np.ndarray | None
+) -> list[tuple[int, str]]:
+    """(row, text) of each row that cannot be trained on, in order, the first fault of each."""
+    limit = float(np.sqrt(np.finfo(np.float64).max)) / 1e4
+    wrong_x = np.zeros(len(X), bool)
+    if X.dtype.kind == "f":
+        step = max(1, (1 << 22) // X.shape[1])
+        for start in range(0, len(X), step):
+            part = X[start : start + step]
+            with np.errstate(invalid="ignore", over="ignore"):
+                wrong_x[start : start + step] = ~(np.abs(part) < limit).all(axis=1)
+    y_real = y.astype(np.float64)
+    wrong_y = ~(np.abs(y_real) < limit)
+    domain = formula.loss.domain
+    outside = np.zeros(len(y), bool)
+    if domain == "binary":
+        outside = (y_real != 0) & (y_real != 1)
+    elif domain == "nonnegative":
+        outside = y_real < 0
+    found = []
+    for i in np.nonzero(wrong_x | wrong_y | outside)[0]:
+        place = int(i if row is None else row[i])
+        if wrong_x[i]:
+            j = int(np.argmax(~(np.abs(X[i].astype(np.float64)) < limit)))
+            found.append((int(i), _value_fault(float(X[i, j]), f"column {names[j]!r}", place)))
+        elif wrong_y[i]:
+            found.append((int(i), _value_fault(float(y_real[i]), "y", place)))
+        else:
+            need = "0 or 1" if domain == "binary" else ">= 0"
+            found.append((int(i), f"y = {y_real[i]:g} at row {place}: {formula.loss.name} needs y {need}"))
+    return found
+
+
+def _value_fault(value: float, column: str, row: int) -> str:
+    if np.isnan(value):
+        return f"NaN in {column} at row {row}: drop the row, fill it, or give it weight 0"
+    if np.isinf(value):
+        return f"inf in {column} at row {row}: drop the row or give it weight 0"
+    return f"{value:.3g} in {column} at row {row} is too large, its square overflows: rescale the column"
+
+
+def _feature_names(X: Any, features: Any) -> tuple[str, ...] | None:
+    if features is not None:
+        names = tuple(str(f) for f in ([features] if isinstance(features, str) else features))
+    elif hasattr(X, "columns") and not callable(X.columns):
+        names = tuple(str(c) for c in X.columns)
+    else:
+        return None
+    twice = next((n for n in names if names.count(n) > 1), None)
+    if twice is not None:
+        raise DataError(f"features: {twice!r} stands twice: names must differ")
+    return names
+
+
+def _real(x: Any, name: str, ndim: int) -> np.ndarray:
+    try:
+        array = np.asarray(x)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{name}: not an array ({error}): pass numbers in {ndim} dimension(s)") from error
+    if array.dtype.kind == "O":
+        try:
+            array = array.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"{name}: holds objects that are no numbers ({error}): pass a numeric array") from error
+    if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
+        raise DataError(f"{name}: dtype {array.dtype} is not real numbers of at most 64 bits: convert it")
+    if array.ndim != ndim:
+        hint = " (one column is X[:, None])" if ndim == 2 and array.ndim == 1 else ""
+        raise DataError(f"{name}: shape {array.shape}: it must have {ndim} dimension(s){hint}")
+    return array
+
+
+def _weights(given: Any, rows: int, what: str) -> np.ndarray:
+    weight = _real(given, f"{what}sample_weight", 1).astype(np.float64)
+    if len(weight) != rows:
+        raise DataError(f"{what}sample_weight has {len(weight)} values for {rows} rows: pass one a row")
+    wrong = ~(np.isfinite(weight) & (weight >= 0))
+    if wrong.any():
+        at = int(np.argmax(wrong))
+        raise DataError(f"{what}sample_weight = {weight[at]:g} at row {at}: weights must be finite and >= 0")
+    return weight
+
+
+def bad_codes(data: Data, count: int) -> tuple[np.ndarray, list[str]]:
+    """Status codes (K,) and reasons: BAD_DATA where a group's data is, PENDING elsewhere."""
+    status = np.full(count, PENDING, np.int8)
+    reasons = [""] * count
+    for g, text in data.bad.items():
+        status[g], reasons[g] = BAD_DATA, text
+    return status, reasons

@@ -1,0 +1,70 @@
+"""cost_and_gradient: one look at the cost and its hand-derived gradient."""
+
+from typing import Any
+
+import numpy as np
+
+from gdjax.discovery import DEFAULT
+from gdjax.discovery import backend as find_backend
+from gdjax.errors import DataError
+from gdjax.neuron import Neuron
+from gdjax.params import Params
+from gdjax.protocol import Backend
+from gdjax.samples import Samples
+
+
+def cost_and_gradient(
+    neuron: Neuron, params: Params, X: Any, y: Any, *, sample_weight: Any = None, backend: str | Backend = DEFAULT
+) -> tuple[Any, Params]:
+    """The cost of `neuron` at `params` and its hand-derived gradient, in raw columns.
+
+    C = sum_i s_i loss_i / sum_i s_i + l2 sum_j w_j^2 + l1 sum_j |w_j|; dC/dw = sum_i s_i d_i x_i / sum_i s_i + 2 l2 w +
+    l1 sign(w) and dC/db = sum_i s_i d_i / sum_i s_i, d_i = d loss_i / dz_i by the chain rule; sign(0) = 0.
+
+    Args:
+        params: weights (D,) and bias (), or (K, D) and (K,).
+        X, y: (N, D) and (N,), or what `backend.asarray` gave, which is not copied again.
+        sample_weight: (N,)
+
+    Returns:
+        cost () or (K,), and `Params` of gradients shaped as `params`, arrays of the backend.
+
+    Raises:
+        DataError: shapes that do not fit.
+
+    >>> cost, gradient = cost_and_gradient(
+    ...     Neuron(), Params(np.array([1.0]), 0.0), np.array([[2.0]]), np.array([1.0]), backend="numpy"
+    ... )
+    >>> float(cost), gradient.weights.tolist(), float(gradient.bias)
+    (1.0, [4.0], 2.0)
+    """
+    narrow = getattr(X, "dtype", None) is not None and X.dtype.kind == "f" and X.dtype.itemsize <= 4
+    engine = find_backend(backend, ("float32" if narrow else "float64") if isinstance(backend, str) else None)
+    xp = engine.xp
+    weights = np.asarray(params.weights, engine.dtype)
+    bias = np.asarray(params.bias, engine.dtype)
+    single = weights.ndim == 1
+    theta = np.concatenate([np.atleast_2d(weights), np.atleast_1d(bias)[:, None]], axis=1)
+    X, y = _put(engine, X), _put(engine, y)
+    if X.ndim != 2 or y.shape != X.shape[:1] or theta.shape[1] != X.shape[1] + 1:
+        raise DataError(
+            f"X {tuple(X.shape)}, y {tuple(y.shape)}, weights {weights.shape}: need (N, D), (N,) and (D,) or (K, D)"
+        )
+    weight = np.ones((1, X.shape[0])) if sample_weight is None else np.asarray(sample_weight, np.float64)[None]
+    if weight.shape[1] != X.shape[0] or not (np.isfinite(weight).all() and (weight >= 0).all() and weight.any()):
+        raise DataError(f"sample_weight must be {X.shape[0]} finite numbers >= 0, not all 0")
+    samples = Samples(X, y, _put(engine, weight), _put(engine, weight.sum(axis=1)))
+    cost, gradient = engine.cost_and_gradient(neuron.formula, engine.asarray(theta), samples)
+    w = engine.asarray(np.atleast_2d(weights))
+    cost = cost + neuron.l2 * xp.sum(w * w, axis=-1) + neuron.l1 * xp.sum(xp.abs(w), axis=-1)
+    slopes = gradient[:, :-1] + 2 * neuron.l2 * w + neuron.l1 * xp.sign(w)
+    slope = gradient[:, -1] if neuron.bias else gradient[:, -1] * 0
+    return (cost[0], Params(slopes[0], slope[0])) if single else (cost, Params(slopes, slope))
+
+
+def _put(engine: Backend, x: Any) -> Any:
+    """`x` on the backend; integers become its dtype."""
+    if isinstance(x, np.ndarray) or not hasattr(x, "dtype"):
+        x = np.asarray(x)
+        return engine.asarray(x if x.dtype.kind == "f" else x.astype(np.float64))
+    return engine.asarray(x)

@@ -1,0 +1,204 @@
+"""What a descent gave: parameters, status, and all that is needed to predict, save and go on."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gdjax import status as st
+from gdjax.errors import DataError, UsageError
+from gdjax.groups import lookup
+from gdjax.neuron import Neuron
+from gdjax.runstate import RunState
+
+
+@dataclass(frozen=True, repr=False)
+class Run:
+    """A finished run of one neuron, or of K: then each array has a leading axis K, in the order of `table()`.
+
+    Attributes:
+        neuron: what was trained.
+        weights: (D,) or (K, D), float, in the user's units; NaN where a neuron was not trained.
+        bias: () or (K,); 0 without a bias.
+        cost: () or (K,): loss and penalties, in the columns that the descent saw.
+        status: "converged", "max_steps", "diverged", "dead", "too_few_rows" or "bad_data"; a str, or (K,) of them.
+        reason: why, in words; "" where nothing is to be said.
+        steps: int, or (K,) of int.
+        history: cost at each of `history_steps`, (steps,) or (K, steps); NaN after a neuron's end.
+        groups: (K,) keys, sorted, or None.
+        swept: name -> (K,) values, for a sweep; else empty.
+        feature_names: D names.
+        rows: rows each neuron saw.
+        r2: 1 - sum s e^2 / sum s (y - mean y)^2, of the prediction.
+        learning_rate, condition: () or (K,) floats.
+        validation_cost: () or (K,), or None.
+        backend, dtype: what it ran on.
+        options: the arguments of `fit` that make the run again.
+    """
+
+    neuron: Neuron
+    weights: np.ndarray
+    bias: Any
+    cost: Any
+    status: Any
+    reason: Any
+    steps: Any
+    history: np.ndarray
+    history_steps: np.ndarray
+    groups: np.ndarray | None
+    feature_names: tuple[str, ...]
+    rows: Any
+    r2: Any
+    learning_rate: Any
+    condition: Any
+    backend: str
+    dtype: str
+    swept: dict[str, np.ndarray] = field(default_factory=dict)
+    validation_cost: Any = None
+    options: dict[str, Any] = field(default_factory=dict)
+    state: RunState | None = None
+
+    @property
+    def single(self) -> bool:
+        """Whether this is one neuron, without the leading axis."""
+        return self.weights.ndim == 1
+
+    @property
+    def models(self) -> int:
+        """K"""
+        return 1 if self.single else len(self.weights)
+
+    def table(self) -> dict[str, np.ndarray]:
+        """A column a name, each (K,), that `pandas.DataFrame` and `polars.DataFrame` take as it is."""
+        columns: dict[str, Any] = {}
+        if self.groups is not None:
+            columns["group"] = _keys_column(self.groups)
+        columns.update(self.swept)
+        for name in ("rows", "status", "reason", "steps", "cost", "r2", "learning_rate", "bias"):
+            columns[name] = np.atleast_1d(np.asarray(getattr(self, name)))
+        if self.validation_cost is not None:
+            columns["validation_cost"] = np.atleast_1d(np.asarray(self.validation_cost))
+        for name, column in zip(self.feature_names, np.atleast_2d(self.weights).T, strict=True):
+            columns[name if name not in columns else f"weight_{name}"] = column
+        return columns
+
+    def counts(self) -> dict[str, int]:
+        """Status -> number of neurons, in the order of `gdjax.status.NAMES`."""
+        found = np.atleast_1d(self.status)
+        return {name: n for name in st.NAMES[1:] if (n := int((found == name).sum()))}
+
+    def predict(self, X: Any, groups: Any = None, *, untrained: str = "nan") -> np.ndarray:
+        """The activation's value at each row: (N,); for a sweep (K, N).
+
+        Args:
+            X: (N, D) in the columns of the fit, in their order; a data frame is matched by name.
+            groups: keys of the rows, for a run with groups.
+            untrained: what rows of a group that has no parameters get: "nan", with a warning that counts them, or "error".
+
+        Raises:
+            DataError: other columns than at fit, or with `untrained="error"` such rows.
+        """
+        X = self._columns(X)
+        if untrained not in ("nan", "error"):
+            raise UsageError(f'untrained = {untrained!r} must be "nan" or "error"')
+        activate = self.neuron.pointwise(np).predict
+        if self.groups is None:
+            if groups is not None:
+                raise UsageError("groups: this run has none: leave groups out")
+            z = np.atleast_2d(self.weights) @ X.T + np.atleast_1d(self.bias)[:, None]
+            with np.errstate(over="ignore"):
+                out = np.asarray(activate(z))
+            return out[0] if self.single else out
+        if groups is None:
+            raise UsageError("groups: this run has a model a group: pass each row's key")
+        at = lookup(self.groups, groups, len(X))
+        trained = at >= 0
+        trained[trained] = np.isfinite(self.bias[at[trained]])
+        if not trained.all():
+            _answer_untrained(int((~trained).sum()), len(X), groups, trained, untrained)
+        out = np.full(len(X), np.nan)
+        z = (X[trained] * self.weights[at[trained]]).sum(axis=1) + self.bias[at[trained]]
+        with np.errstate(over="ignore"):
+            out[trained] = activate(z)
+        return out
+
+    def _columns(self, X: Any) -> np.ndarray:
+        names = self.feature_names
+        if hasattr(X, "columns") and not callable(X.columns):
+            have = [str(c) for c in X.columns]
+            missing = [n for n in names if n not in have]
+            if missing:
+                raise DataError(f"X: no column {missing[0]!r}: the run was fitted on {', '.join(names[:8])}")
+            X = X[list(names)]
+        X = np.asarray(X, np.float64)
+        if X.ndim != 2 or X.shape[1] != len(names):
+            raise DataError(f"X: shape {X.shape}: the run was fitted on {len(names)} columns: {', '.join(names[:8])}")
+        return X
+
+    def best(self, rule: str = "min") -> int:
+        """Which neuron of a sweep is best by its validation cost, or by cost without one.
+
+        Args:
+            rule: "min", or "one_standard_error": the most penalised one within a standard error of the least, over folds
+                (Breiman et al., 1984).
+        """
+        from gdjax.sweeping import best
+
+        return best(self, rule)
+
+    def continue_(self, X: Any, y: Any, *, steps: int, **options: Any) -> "Run":
+        """Goes on where this run ended, up to `steps` in all: the same as a run of `steps` from the start.
+
+        Args:
+            X, y: the data it was fitted on.
+            steps: in all; neurons that ended otherwise than by their steps stay as they are.
+            options: `groups`, `sample_weight`, `validation`, `backend`, `callback`, `progress` as at fit.
+        """
+        from gdjax.fitting import go_on
+
+        return go_on(self, X, y, steps, options)
+
+    def save(self, path: str | Path) -> None:
+        """Writes the run to one file that `gdjax.load` reads."""
+        from gdjax.runfile import save
+
+        save(self, path)
+
+    def report(self, path: str | Path) -> None:
+        """Writes one self-contained HTML page about the run."""
+        from gdjax.report import write
+
+        write(self, path)
+
+    @property
+    def plot(self) -> Any:
+        """Plots, by matplotlib: `run.plot.cost()` and others."""
+        from gdjax.plots import Plots
+
+        return Plots(self)
+
+    def __repr__(self) -> str:
+        if self.single:
+            why = f": {self.reason}" if self.reason else ""
+            return f"Run({self.status} after {self.steps} steps, cost {float(self.cost):.6g}, {self.backend} {self.dtype}{why})"
+        counts = ", ".join(f"{n} {name}" for name, n in self.counts().items())
+        return f"Run({self.models} models: {counts}; {self.backend} {self.dtype})"
+
+
+def _keys_column(keys: np.ndarray) -> np.ndarray:
+    if keys.dtype.kind == "O" and len(keys) and isinstance(keys[0], tuple):
+        out = np.empty(len(keys), dtype=object)
+        out[:] = [", ".join(map(str, key)) for key in keys]
+        return out
+    return keys
+
+
+def _answer_untrained(count: int, rows: int, groups: Any, trained: np.ndarray, untrained: str) -> None:
+    import warnings
+
+    first = int(np.argmin(trained))
+    message = f"predict: {count} of {rows} rows, the first at row {first}, are of groups that have no trained model"
+    if untrained == "error":
+        raise DataError(message + ": drop them, or pass untrained='nan'")
+    warnings.warn(message + "; they get NaN", stacklevel=3)

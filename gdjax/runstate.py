@@ -1,0 +1,85 @@
+"""The whole state of a run as one value: what a checkpoint holds and what `continue_` goes on from."""
+
+import json
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+
+from gdjax.rule import State
+
+
+@dataclass
+class RunState:
+    """K neurons on their way. Written by the engine alone, row by row."""
+
+    state: State
+    """K rows, in the descent's parameters."""
+    status: np.ndarray
+    """(K,) int8 of `gdjax.status`"""
+    reasons: list[str]
+    """(K,)"""
+    attempt: np.ndarray
+    """(K,) int8 starts made; 0 before the first."""
+    threshold: np.ndarray
+    """(K,) tolerance * mu as it is known, which the descent stops at."""
+    raw: np.ndarray
+    """(K, P) parameters in the user's units, NaN where not trained."""
+    cost: np.ndarray
+    """(K,) float64"""
+    condition: np.ndarray
+    """(K,)"""
+    best_theta: np.ndarray
+    """(K, P) the parameters best on the validation set; (K, 0) without one."""
+    best_validation: np.ndarray
+    """(K,)"""
+    stale: np.ndarray
+    """(K,) int32 looks at the validation set since it improved."""
+    history_steps: list[int] = field(default_factory=list)
+    history: list[np.ndarray] = field(default_factory=list)
+    """cost (K,) at each of `history_steps`."""
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All of it as named arrays."""
+        out = {f"state.{name}": value for name, value in self.state._asdict().items()}
+        for f in fields(self):
+            if f.name not in ("state", "reasons", "history", "history_steps"):
+                out[f.name] = getattr(self, f.name)
+        out["reasons"] = np.frombuffer(json.dumps(self.reasons).encode(), np.uint8)
+        out["history_steps"] = np.array(self.history_steps, np.int64)
+        out["history"] = np.stack(self.history) if self.history else np.zeros((0, len(self.status)))
+        return out
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, np.ndarray]) -> "RunState":
+        """The value that `arrays` was made of."""
+        rest: dict[str, Any] = {
+            f.name: np.array(arrays[f.name])
+            for f in fields(cls)
+            if f.name not in ("state", "reasons", "history", "history_steps")
+        }
+        return cls(
+            state=State(*(np.array(arrays[f"state.{name}"]) for name in State._fields)),
+            reasons=json.loads(arrays["reasons"].tobytes().decode()),
+            history_steps=[int(s) for s in arrays["history_steps"]],
+            history=list(np.array(arrays["history"])),
+            **rest,
+        )
+
+
+def empty(state: State, status: np.ndarray, reasons: list[str], validated: bool) -> RunState:
+    """The value before the first step."""
+    count, size = state.point.shape
+    return RunState(
+        state=state,
+        status=status,
+        reasons=reasons,
+        attempt=np.zeros(count, np.int8),
+        threshold=np.full(count, -1.0),
+        raw=np.full((count, size), np.nan),
+        cost=np.full(count, np.nan),
+        condition=np.full(count, np.nan),
+        best_theta=np.zeros((count, size if validated else 0)),
+        best_validation=np.full(count, np.inf),
+        stale=np.zeros(count, np.int32),
+    )

@@ -1,0 +1,89 @@
+"""Learning-rate schedules: a base rate times a factor of the step."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from gdjax.errors import UsageError
+
+Rate = float | str
+"""A positive number, in the columns that the descent sees, or "auto"."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The rate at step t is `rate * factor(t)`.
+
+    Args:
+        rate: a positive number, or "auto" for the one the curvature gives.
+        factor: t (steps,) int -> (steps,) factors; None for 1 throughout.
+        describe: what the factor is, for messages and files.
+    """
+
+    rate: Rate = "auto"
+    factor: Callable[[np.ndarray], np.ndarray] | None = None
+    describe: str = "constant"
+
+    def factors(self, first: int, steps: int) -> np.ndarray:
+        """The factors (steps,) from step `first` on."""
+        if self.factor is None:
+            return np.ones(steps)
+        return np.asarray(self.factor(np.arange(first, first + steps)), np.float64)
+
+
+def constant(rate: Rate = "auto") -> Schedule:
+    """The same rate at every step."""
+    return Schedule(rate)
+
+
+def step(rate: Rate = "auto", *, every: int, decay: float = 0.5) -> Schedule:
+    """The rate multiplied by `decay` after each `every` steps.
+
+    >>> step(1.0, every=2).factors(0, 5)
+    array([1.  , 1.  , 0.5 , 0.5 , 0.25])
+    """
+    _positive("every", every)
+    return Schedule(rate, lambda t: decay ** (t // every), f"step(every={every}, decay={decay})")
+
+
+def cosine(rate: Rate = "auto", *, steps: int, floor: float = 0.0) -> Schedule:
+    """Half a cosine from 1 to `floor` over `steps` steps (Loshchilov and Hutter, 2017), `floor` after."""
+    _positive("steps", steps)
+
+    def factor(t: np.ndarray) -> np.ndarray:
+        part = np.minimum(t, steps) / steps
+        return floor + (1 - floor) * 0.5 * (1 + np.cos(np.pi * part))
+
+    return Schedule(rate, factor, f"cosine(steps={steps}, floor={floor})")
+
+
+def inverse(rate: Rate = "auto", *, half: float) -> Schedule:
+    """The factor 1 / (1 + t / half): half the rate after `half` steps (Robbins and Monro, 1951)."""
+    _positive("half", half)
+    return Schedule(rate, lambda t: 1 / (1 + t / half), f"inverse(half={half})")
+
+
+def as_schedule(given: object) -> Schedule:
+    """A number, "auto" or a `Schedule`, as a `Schedule`.
+
+    Raises:
+        UsageError: anything else.
+    """
+    schedule = given if isinstance(given, Schedule) else Schedule(given)  # type: ignore[arg-type]
+    rate = schedule.rate
+    if isinstance(rate, str):
+        if rate == "auto":
+            return schedule
+    elif not isinstance(rate, bool):
+        try:
+            if 0 < float(rate) < float("inf"):
+                return schedule
+        except (TypeError, ValueError):
+            pass
+    raise UsageError(f'learning_rate = {rate!r} must be a positive number, "auto" or a gdjax.schedules schedule')
+
+
+def _positive(name: str, value: float) -> None:
+    if not value > 0:
+        raise UsageError(f"schedule: {name} = {value!r} must be positive")

@@ -1,0 +1,371 @@
+"""A slab: the neurons trained at one time and their samples, scaled, with the float64 passes that judge them."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from gdjax.formulas import Formula
+from gdjax.moments import DENSE, Moments, blocks, moments
+from gdjax.rule import fold as fold_theta
+from gdjax.rule import unfold
+from gdjax.spectrum import Spectrum, power_iteration, spectrum
+from gdjax.start import bias_start, random_start, relu_start
+
+COPY_BYTES = 1 << 26
+"""Shared samples up to this size are copied to be scaled; larger ones are scaled by folding it into the parameters."""
+
+FOLDABLE = {"float32": 8.0, "float64": 1e3}
+"""The largest |mean| / deviation of a column at which folding loses no digit that matters."""
+
+SINGULAR_ELEMENTS = 1 << 25
+"""Numbers in a matrix of rows up to which its singular values are taken."""
+
+
+class Examination(NamedTuple):
+    """A float64 look at A neurons where they stand."""
+
+    cost: np.ndarray
+    """(A,) the whole cost."""
+    gradient: np.ndarray
+    """(A, P) of the smooth part, held parameters 0."""
+    noise: np.ndarray
+    """(A,) the norm under which a gradient in the run's dtype is rounding."""
+    open: np.ndarray
+    """(A,) weighted share of rows with z > 0."""
+    spectrum: Spectrum | None
+    """Of the smooth part's Hessian, where asked for."""
+
+
+@dataclass(frozen=True)
+class Slab:
+    """A neurons on shared samples, X (N, D), or each on its own, X (A, n, D), padded with rows of weight 0.
+
+    A parameter theta of the descent is that of the columns (x - shift) / scale of the raw x, and of
+    (X - inner_shift) / inner_scale of this slab's X.
+    """
+
+    neurons: np.ndarray
+    """(A,) their places in the run."""
+    X: np.ndarray
+    y: np.ndarray
+    weight: np.ndarray
+    """(F, N) or (A, n) float64"""
+    fold: np.ndarray
+    """(A,) each neuron's row of `weight`."""
+    shift: np.ndarray
+    scale: np.ndarray
+    inner_shift: np.ndarray
+    inner_scale: np.ndarray
+    folded: bool
+    y_shift: np.ndarray
+    """(A,) what was taken from y, and goes back to the bias."""
+    free: np.ndarray
+    """(A, P)"""
+    moments: Moments
+    """of each row of `weight`."""
+    formula: Formula
+    l1: np.ndarray
+    l2: np.ndarray
+    standardized: bool
+
+    @property
+    def shared(self) -> bool:
+        """Whether all neurons see the same rows."""
+        return self.X.ndim == 2
+
+    @property
+    def total(self) -> np.ndarray:
+        """Sums of the weights, one for each row of `weight`, 1 where there are none."""
+        return np.where(self.moments.total > 0, self.moments.total, 1.0)
+
+    @property
+    def penalised(self) -> np.ndarray:
+        """(P,) 1 for weights, 0 for the bias."""
+        mask = np.ones(self.free.shape[1])
+        mask[-1] = 0
+        return mask
+
+    def inner(self, theta: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Parameters of this slab's X."""
+        return fold_theta(np, theta, self.inner_shift[rows], self.inner_scale[rows])
+
+    def raw(self, theta: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Parameters in the user's units."""
+        out = fold_theta(np, theta, self.shift[rows], self.scale[rows])
+        out[:, -1] += self.y_shift[rows]
+        return out * np.where(self.penalised > 0, self.free[rows], 1.0)
+
+    def from_raw(self, raw: np.ndarray) -> np.ndarray:
+        """The descent's parameters (A, P) of the user's."""
+        theta = raw * self.scale
+        theta[:, -1] = raw[:, -1] + (raw * self.shift).sum(axis=1) - self.y_shift
+        return theta * self.free
+
+    def dead_cost(self) -> np.ndarray:
+        """(A,) the cost of a neuron whose prediction is 0, under squared error or any other loss."""
+        pointwise = self.formula.pointwise(np)
+        cost = np.zeros(len(self.weight))
+        for _, y, weight in blocks(self.X, self.y, self.weight):
+            cost += (pointwise.cost(np.zeros_like(weight), np.broadcast_to(y, weight.shape)) * weight).sum(axis=-1)
+        return (cost / self.total)[self.fold]
+
+    def examine(self, rows: np.ndarray, theta: np.ndarray, *, hessian: bool = False, eps: float = 0.0) -> Examination:
+        """Cost, gradient and curvature of the neurons `rows` (A',) at theta (A', P), in float64, by the one formula."""
+        theta = np.asarray(theta, np.float64)
+        inner = self.inner(theta, rows)
+        pointwise = self.formula.pointwise(np)
+        size = theta.shape[1]
+        count = len(rows)
+        X, y, weight = (self.X, self.y, self.weight) if self.shared else (self.X[rows], self.y[rows], self.weight[rows])
+        cost, noise, opened = np.zeros(count), np.zeros(count), np.zeros(count)
+        gradient = np.zeros((count, size))
+        matrix = np.zeros((count, size, size)) if hessian and size <= DENSE else None
+        with np.errstate(over="ignore", invalid="ignore"):
+            for x, t, s in blocks(X, y, weight):
+                if self.shared:
+                    s = s[self.fold[rows]]
+                w, b = inner[:, :-1], inner[:, -1:]
+                z = (w @ x.T if self.shared else np.matmul(x, w[:, :, None])[:, :, 0]) + b
+                t = np.broadcast_to(t, z.shape)
+                inside = s > 0
+                residual = np.where(inside, s * pointwise.slope(z, t), 0.0)
+                cost += np.where(inside, s * pointwise.cost(z, t), 0.0).sum(axis=1)
+                opened += (s * (z > 0)).sum(axis=1)
+                augmented = np.concatenate([x, np.ones((*x.shape[:-1], 1))], axis=-1)
+                if self.shared:
+                    gradient += residual @ augmented
+                    noise += np.abs(residual) @ np.sqrt((augmented**2).sum(axis=-1))
+                else:
+                    gradient += np.matmul(residual[:, None, :], augmented)[:, 0]
+                    noise += (np.abs(residual) * np.sqrt((augmented**2).sum(axis=-1))).sum(axis=1)
+                if matrix is not None:
+                    h = np.where(inside, s * second_derivative(pointwise.slope, z, t), 0.0)
+                    if self.shared:
+                        for k in range(count):
+                            matrix[k] += (augmented * h[k][:, None]).T @ augmented
+                    else:
+                        matrix += np.matmul((augmented * h[:, :, None]).transpose(0, 2, 1), augmented)
+        total = self.total[self.fold[rows]]
+        cost, noise, opened = cost / total, noise / total, opened / total
+        gradient = unfold(gradient / total[:, None], self.inner_shift[rows], self.inner_scale[rows])
+        weights = theta * self.penalised
+        l1, l2 = self.l1[rows], self.l2[rows]
+        cost = cost + l2 * (weights**2).sum(axis=1) + l1 * np.abs(weights).sum(axis=1)
+        gradient = (gradient + 2 * l2[:, None] * weights) * self.free[rows]
+        found = None
+        if matrix is not None:
+            change = self._change(rows)
+            matrix = np.matmul(change.transpose(0, 2, 1), np.matmul(matrix / total[:, None, None], change))
+            matrix[:, np.arange(size), np.arange(size)] += 2 * l2[:, None] * self.penalised
+            found = self._spectrum(rows, theta, gradient, matrix)
+        return Examination(cost, gradient, eps * noise, opened, found)
+
+    def _change(self, rows: np.ndarray) -> np.ndarray:
+        """(A', P, P) the map from the descent's parameters to those of this slab's X."""
+        size = self.free.shape[1]
+        change = np.zeros((len(rows), size, size))
+        change[:, np.arange(size), np.arange(size)] = 1 / self.inner_scale[rows]
+        change[:, -1, :] -= self.inner_shift[rows] / self.inner_scale[rows]
+        return change
+
+    def _spectrum(self, rows: np.ndarray, theta: np.ndarray, gradient: np.ndarray, matrix: np.ndarray) -> Spectrum:
+        """With l1, over the bias and the weights on the support or nearly active."""
+        l1 = self.l1[rows][:, None]
+        active = (theta != 0) | (np.abs(gradient) >= l1 * (1 - 1e-3)) | (self.penalised == 0)
+        free = self.free[rows] * np.where(l1 > 0, active, True)
+        finite = np.isfinite(matrix).all(axis=(1, 2))
+        matrix = np.where(finite[:, None, None], matrix, 0.0)
+        return spectrum(matrix, free, lambda i: self._rows(int(rows[i]), theta[i]))
+
+    def _rows(self, row: int, theta: np.ndarray) -> np.ndarray | None:
+        """A (n + P, P) with A^T A one neuron's Hessian, in the descent's columns; None where it is too large."""
+        X = self.X if self.shared else self.X[row]
+        y = self.y if self.shared else self.y[row]
+        if X.shape[0] * (X.shape[1] + 1) > SINGULAR_ELEMENTS:
+            return None
+        at = np.array([row])
+        weight = self.weight[self.fold[row]]
+        x = np.concatenate([X.astype(np.float64), np.ones((len(X), 1))], axis=1)
+        z = x @ self.inner(theta[None], at)[0]
+        x = (x - self.inner_shift[row]) / self.inner_scale[row]
+        h = second_derivative(self.formula.pointwise(np).slope, z, y.astype(np.float64))
+        h = np.where(weight > 0, weight * np.maximum(h, 0.0), 0.0) / self.total[self.fold[row]]
+        ridge = np.diag(np.sqrt(2 * self.l2[row] * self.penalised))
+        return np.concatenate([np.sqrt(h)[:, None] * x, ridge[self.penalised * self.l2[row] > 0]])
+
+    def bound(self) -> Spectrum:
+        """The spectrum of the curvature bound: all gates open, l2 included. A bound of 1 where the formula has none."""
+        size = self.free.shape[1]
+        m = self.moments
+        curvature = self.formula.curvature_bound or 1.0
+        if size > DENSE:
+            largest = np.array([curvature * self._largest(f) for f in range(len(self.weight))])[self.fold]
+            return Spectrum(largest + 2 * self.l2, 2 * self.l2 if (self.l2 > 0).all() else np.zeros(len(self.fold)))
+        matrix = np.zeros((len(m.total), size, size))
+        if self.standardized and self.free[:, -1].all():
+            matrix[:, :-1, :-1] = m.covariance
+            matrix[:, -1, -1] = 1.0
+            matrix = matrix[self.fold] / (self.scale[:, :, None] * self.scale[:, None, :])
+        else:
+            matrix[:, :-1, :-1] = m.covariance + m.mean[:, :, None] * m.mean[:, None, :]
+            matrix[:, -1, :-1] = matrix[:, :-1, -1] = m.mean
+            matrix[:, -1, -1] = 1.0
+            matrix = matrix[self.fold] / (self.scale[:, :, None] * self.scale[:, None, :])
+        matrix *= curvature
+        matrix[:, np.arange(size), np.arange(size)] += 2 * self.l2[:, None] * self.penalised
+
+        def rows_of(i: int) -> np.ndarray | None:
+            if not self.formula.quadratic:
+                return None
+            return self._rows(i, np.zeros(size))
+
+        return spectrum(matrix, self.free, rows_of)
+
+    def _largest(self, f: int) -> float:
+        row = int(np.argmax(self.fold == f))
+        scale, shift, free = self.inner_scale[row], self.inner_shift[row], self.free[row]
+        X, weight = (self.X, self.weight[f]) if self.shared else (self.X[row], self.weight[row])
+
+        def apply(v: np.ndarray) -> np.ndarray:
+            v = v * free
+            inner = fold_theta(np, v[None], shift[None], scale[None])[0]
+            out = np.zeros_like(v)
+            for x, s in blocks(X, weight):
+                r = (x @ inner[:-1] + inner[-1]) * s
+                out += np.concatenate([r @ x, [r.sum()]])
+            return np.asarray(unfold(out / self.total[f], shift, scale) * free)
+
+        return power_iteration(apply, len(free))
+
+    def start(self, rows: np.ndarray, seeds: np.ndarray, attempt: int) -> np.ndarray:
+        """Where the neurons `rows` start: the constructed start at seed 0 and the first attempt, else a random one."""
+        theta = np.zeros((len(rows), self.free.shape[1]))
+        fold = self.fold[rows]
+        spread = np.sqrt(self.moments.y_variance[fold] + (self.moments.y_mean[fold]) ** 2)
+        can_die = self.formula.activation.name in ("relu", "leaky_relu")
+        for seed in np.unique(seeds):
+            at = np.nonzero(seeds == seed)[0]
+            if seed == 0 and attempt == 0 and not can_die:
+                theta[at, -1] = bias_start(self.formula, self.moments.y_mean[fold[at]] - self.y_shift[rows[at]])
+            elif seed == 0 and attempt == 0:
+                theta[at] = self._constructed(rows[at])
+            else:
+                theta[at] = random_start(int(seed), attempt, theta.shape[1], spread[at])
+        return theta * self.free[rows]
+
+    def _constructed(self, rows: np.ndarray) -> np.ndarray:
+        """`relu_start` along the direction of least squares' first step; a seed where that has no positive part."""
+        zero = np.zeros((len(rows), self.free.shape[1]))
+        fold = self.fold[rows]
+        if self.shared:
+            # neurons of one fold share their start
+            first, back = np.unique(fold, return_index=True)[1], np.unique(fold, return_inverse=True)[1]
+            if len(first) < len(rows):
+                return self._constructed(rows[first])[back]
+        X, y, weight = (self.X, self.y, self.weight) if self.shared else (self.X[rows], self.y[rows], self.weight[rows])
+        direction = zero.copy()
+        for x, t, s in blocks(X, y, weight):
+            if self.shared:
+                s = s[fold]
+            r = np.broadcast_to(t, s.shape) * s
+            augmented = np.concatenate([x, np.ones((*x.shape[:-1], 1))], axis=-1)
+            direction += r @ augmented if self.shared else np.matmul(r[:, None, :], augmented)[:, 0]
+        direction = unfold(direction / self.total[fold][:, None], self.inner_shift[rows], self.inner_scale[rows])
+        direction = direction * self.free[rows] * self.penalised
+        inner = self.inner(direction, rows)
+        parts = []
+        for x in (block for (block,) in blocks(X)):
+            w, b = inner[:, :-1], inner[:, -1:]
+            parts.append((w @ x.T if self.shared else np.matmul(x, w[:, :, None])[:, :, 0]) + b)
+        q = np.concatenate(parts, axis=1)
+        targets = np.broadcast_to(y, q.shape).astype(np.float64)
+        weights = np.broadcast_to(weight[fold] if self.shared else weight, q.shape).astype(np.float64)
+        gain, threshold = relu_start(q, targets, weights, bool(self.free[:, -1].all()))
+        theta = direction * gain[:, None]
+        theta[:, -1] = -gain * threshold
+        lost = np.nonzero(gain <= 0)[0]
+        if len(lost):
+            deviation = np.sqrt(self.moments.y_variance[fold[lost]])
+            theta[lost] = random_start(0, 0, theta.shape[1], deviation)
+        return theta * self.free[rows]
+
+
+def second_derivative(slope: object, z: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """d2 cost / dz2 by a difference of the slope on the side away from 0, so that no kink at 0 is crossed."""
+    step = 1e-6 * (1 + np.abs(z))
+    away = np.where(z > 0, step, -step)
+    return (slope(z + away, y) - slope(z, y)) / away  # type: ignore[operator]
+
+
+def make_slab(
+    neurons: np.ndarray,
+    X: np.ndarray,
+    y: np.ndarray,
+    weight: np.ndarray,
+    fold: np.ndarray,
+    formula: Formula,
+    l1: np.ndarray,
+    l2: np.ndarray,
+    *,
+    bias: bool,
+    standardize: bool,
+    dtype: str,
+) -> Slab:
+    """A slab of raw samples, scaled: by a copy where it is small or not foldable, else folded into the parameters."""
+    found = moments(X, y, weight)
+    datasets, columns = found.mean.shape
+    shift = np.zeros((datasets, columns + 1))
+    scale = np.ones((datasets, columns + 1))
+    free = np.ones((datasets, columns + 1))
+    y_shift = np.zeros(datasets)
+    if standardize:
+        if bias:
+            shift[:, :-1] = found.mean
+            scale[:, :-1] = np.sqrt(found.variance)
+            free[:, :-1] = ~found.constant
+        else:
+            # no bias to take up a shift: the root mean square alone
+            scale[:, :-1] = np.sqrt(found.variance + found.mean**2)
+            free[:, :-1] = scale[:, :-1] > 0
+        held = free == 0
+        scale[held] = 1.0
+        if bias and formula.shift_invariant:
+            y_shift = found.y_mean.copy() if X.ndim == 3 else np.full(datasets, found.y_mean.mean())
+    if not bias:
+        free[:, -1] = 0
+    y = np.asarray(y, np.float64) - (y_shift[:, None] if X.ndim == 3 else y_shift[0])
+    inner_shift, inner_scale, folded = shift.copy(), scale.copy(), False
+    if standardize:
+        if X.ndim == 3:
+            X = np.where(weight[:, :, None] > 0, (X.astype(np.float64) - shift[:, None, :-1]) / scale[:, None, :-1], 0.0)
+            inner_shift, inner_scale = np.zeros_like(shift), np.ones_like(scale)
+        else:
+            ratio = float(np.max(np.abs(shift) / scale, initial=0.0))
+            if X.nbytes <= COPY_BYTES or ratio > FOLDABLE[dtype] or X.dtype.kind != "f":
+                common, width = shift.mean(axis=0), scale.mean(axis=0)
+                X = np.concatenate([((x - common[:-1]) / width[:-1]).astype(dtype) for (x,) in blocks(X)])
+                inner_shift, inner_scale = (shift - common) / width, scale / width
+                inner_scale[:, -1] = 1.0
+            folded = bool(inner_shift.any() or (inner_scale != 1).any())
+    else:
+        inner_shift, inner_scale = np.zeros_like(shift), np.ones_like(scale)
+    return Slab(
+        neurons=neurons,
+        X=X if X.dtype == dtype else X.astype(dtype),
+        y=y.astype(dtype),
+        weight=weight,
+        fold=fold,
+        shift=shift[fold],
+        scale=scale[fold],
+        inner_shift=inner_shift[fold],
+        inner_scale=inner_scale[fold],
+        folded=folded,
+        y_shift=y_shift[fold],
+        free=free[fold],
+        moments=found,
+        formula=formula,
+        l1=l1,
+        l2=l2,
+        standardized=standardize,
+    )

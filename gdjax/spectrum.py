@@ -1,0 +1,78 @@
+"""Extreme eigenvalues of a Hessian: the largest sets the step, the smallest that is not 0 certifies the end."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+EPS = float(np.finfo(np.float64).eps)
+AMBIGUOUS = 1e-10
+"""Below this share of the largest, a Gram matrix cannot tell a null eigenvalue from a small one."""
+
+
+class Spectrum(NamedTuple):
+    """Extreme eigenvalues of S Hessians."""
+
+    largest: np.ndarray
+    """(S,) L"""
+    smallest: np.ndarray
+    """(S,) mu, the smallest that is not null; 0 where there is none or one is negative."""
+
+    @property
+    def condition(self) -> np.ndarray:
+        """(S,) L / mu; inf where mu is 0."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(self.smallest > 0, self.largest / self.smallest, np.inf)
+
+
+def spectrum(hessian: np.ndarray, free: np.ndarray, rows_of: Callable[[int], np.ndarray | None]) -> Spectrum:
+    """The spectrum of Hessians (S, P, P) over the free parameters (S, P).
+
+    `rows_of(i)` gives the matrix A (n, P) whose A^T A is the i-th Hessian, or None where it is too large: where small
+    eigenvalues are in doubt, the singular values of A decide, null below max(n, P) eps s_max.
+    """
+    masked = hessian * (free[:, :, None] * free[:, None, :])
+    values = np.linalg.eigvalsh(masked)
+    largest = np.maximum(values[:, -1], 0.0)
+    held = (free == 0).sum(axis=1)
+    clear = (held == 0) & (values[:, 0] > AMBIGUOUS * largest)
+    smallest = np.where(clear, values[:, 0], 0.0)
+    for i in np.nonzero((largest > 0) & ~clear)[0]:
+        # held parameters add exact zeros, which are not directions
+        kept = _without_zeros(values[i], int(held[i]))
+        if not len(kept):
+            smallest[i] = largest[i]
+        elif kept[0] > AMBIGUOUS * largest[i]:
+            smallest[i] = kept[0]
+        elif kept[0] < -1e-8 * largest[i]:
+            smallest[i] = 0.0
+        else:
+            smallest[i] = _by_singular_values(rows_of(i), free[i], kept, float(largest[i]))
+    return Spectrum(largest, smallest)
+
+
+def _without_zeros(values: np.ndarray, count: int) -> np.ndarray:
+    if not count:
+        return values
+    return np.sort(values[np.argsort(np.abs(values))[count:]])
+
+
+def _by_singular_values(rows: np.ndarray | None, free: np.ndarray, kept: np.ndarray, largest: float) -> float:
+    if rows is None:
+        return max(float(kept[0]), EPS * largest)
+    rows = rows[:, free > 0]
+    singular = np.linalg.svd(rows, compute_uv=False)
+    significant = singular[singular > max(rows.shape) * EPS * singular[0]]
+    return float(significant[-1] ** 2) if len(significant) else 0.0
+
+
+def power_iteration(apply: Callable[[np.ndarray], np.ndarray], size: int, iterations: int = 50) -> float:
+    """An upper estimate of the largest eigenvalue where the matrix is too large to form: 1.1 times the Rayleigh
+    quotient after `iterations` products."""
+    v = np.random.default_rng(0).standard_normal(size)
+    value = 0.0
+    for _ in range(iterations):
+        v /= max(float(np.linalg.norm(v)), np.finfo(float).tiny)
+        product = apply(v)
+        value, v = float(v @ product), product
+    return 1.1 * value

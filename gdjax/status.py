@@ -1,0 +1,56 @@
+"""What became of a neuron, and why, in words."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+PENDING = 0
+NAMES = ("", "converged", "max_steps", "diverged", "dead", "too_few_rows", "bad_data")
+CONVERGED, MAX_STEPS, DIVERGED, DEAD, TOO_FEW_ROWS, BAD_DATA = range(1, 7)
+FAILED = (DIVERGED, DEAD, TOO_FEW_ROWS, BAD_DATA)
+
+SEEDS = 3
+"""Starts that a dead neuron is given before it is called dead."""
+
+
+class Verdict(NamedTuple):
+    """One neuron's status code and its reason."""
+
+    code: int
+    reason: str = ""
+
+
+def condition_limit(tolerance: float, dtype: str) -> float:
+    """The condition number over which no gradient can certify `tolerance`: tolerance / eps."""
+    return tolerance / float(np.finfo(dtype).eps)
+
+
+def not_certified(condition: float, tolerance: float, dtype: str) -> str:
+    """The reason of a neuron whose condition number is over the limit."""
+    limit = condition_limit(tolerance, dtype)
+    return (
+        f"not certified: condition number {condition:.2g} is over {limit:.2g} (tolerance {tolerance:g} / eps of {dtype}): "
+        "drop or combine near-collinear columns, add l2, or raise tolerance"
+    )
+
+
+def stable_step(method: str, largest: float) -> float | None:
+    """The largest stable learning rate on a quadratic of curvature L: 2 / L plain, 2 (1 + m) / L with momentum m = 0.9
+    (Polyak, 1964), 4 / (3 L) for Nesterov's as its momentum nears 1; Adam has none."""
+    factor = {"plain": 2.0, "momentum": 3.8, "nesterov": 4 / 3}.get(method)
+    return factor / largest if factor is not None and largest > 0 else None
+
+
+def diverged(step: int, rate: float, method: str, largest: float) -> str:
+    """The reason of a neuron whose cost left all bounds."""
+    stable = stable_step(method, largest)
+    advice = "lower learning_rate" if stable is None else f"the largest stable learning_rate is {stable:.4g}"
+    return f"diverged at step {step} with learning_rate {rate:.4g}: {advice}; the best finite parameters are given back"
+
+
+NO_POSITIVE = "no positive y: the best ReLU is 0 everywhere"
+
+
+def dead(attempts: int) -> str:
+    """The reason of a ReLU that no start brought below the cost of a closed gate."""
+    return f"dead after {attempts} seeds: no start brought the cost below that of a ReLU that is 0 everywhere"
