@@ -1,4 +1,4 @@
-"""Every error a user can cause: one line that names the place and the remedy, and the exit code it ends the program with.
+"""Every error a user can cause: one line that names the place and the remedy, and the exit code of the program.
 
 Catch :class:`GdjaxError` for all of them. Each subclass is also the built-in error that a caller would expect, so that
 ``except ValueError`` around a fit works without knowing this module.
