@@ -1,4 +1,4 @@
-"""A long run that is interrupted, goes on from its checkpoint, and ends where it would have ended; then a model file."""
+"""A long run is interrupted, goes on from its checkpoint, and ends where it would have ended; then a model file."""
 
 # %% Plain descent on one aircraft's flights, 2,000 steps in chunks
 from pathlib import Path
