@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -425,7 +425,9 @@ class _Trainer:
         X, y = (slab.X, slab.y) if slab.shared else (slab.X[row], slab.y[row])
         weight = slab.weight[slab.fold[row]]
         margin = (2 * y - 1) * (X @ inner[:-1] + inner[-1])
-        return bool((margin[weight > 0] > 0).all())
+        if (margin[weight > 0] > 0).all():
+            return True
+        return separable(X[weight > 0], y[weight > 0], bool(slab.free[row][-1]))
 
     def _limit_reason(self) -> str:
         if not self.whole:
@@ -495,11 +497,26 @@ class _Trainer:
         )
 
 
-def more_steps(run: RunState, descent: Descent) -> Descent:
+LINEAR_PROGRAM = 1 << 22
+"""Numbers in X up to which separability is decided by linear programming."""
+
+
+def separable(X: np.ndarray, y: np.ndarray, bias: bool) -> bool:
+    """Whether some plane has all y = 1 on one side and all y = 0 on the other: a feasible linear program."""
+    from scipy.optimize import linprog
+
+    if X.size > LINEAR_PROGRAM:
+        return False
+    columns = np.concatenate([X, np.full((len(X), 1), float(bias))], axis=1).astype(np.float64)
+    sign = (2.0 * y - 1.0)[:, None]
+    answer = linprog(np.zeros(columns.shape[1]), A_ub=-sign * columns, b_ub=-np.ones(len(X)), bounds=(None, None))
+    return bool(answer.status == 0)
+
+
+def more_steps(run: RunState, descent: Descent) -> None:
     """Reopens the neurons that ran out of steps, for a run whose `steps` were raised."""
     unfinished = (run.status == st.MAX_STEPS) & (run.state.phase == EXHAUSTED)
     again = unfinished & (run.state.step < descent.steps)
     run.status[again] = st.PENDING
     for i in np.nonzero(again)[0]:
         run.reasons[i] = ""
-    return replace(descent)

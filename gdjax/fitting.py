@@ -13,9 +13,9 @@ from gdjax.data import Data, bad_codes, check
 from gdjax.discovery import DEFAULT, backend as find_backend
 from gdjax.engine import Descent, Validation, begin, more_steps, train
 from gdjax.errors import DataError, UsageError
+from gdjax.files import physical_memory
 from gdjax.event import Callback
 from gdjax.groups import lookup
-from gdjax.memory import default_limit
 from gdjax.neuron import Neuron
 from gdjax.params import Params
 from gdjax.problem import Problem
@@ -187,7 +187,7 @@ def run_problem(
         tolerance=TOLERANCE[engine.dtype] if tolerance is None else _tolerance(tolerance),
         patience=None if patience is None else _whole("patience", patience, 1),
     )
-    if patience is not None and validation is None and held_out is None:
+    if patience is not None and validation is None:
         raise UsageError("patience: there is nothing to look at: pass validation=(X, y)")
     if verify:
         _verify_custom(neuron)
@@ -202,9 +202,9 @@ def run_problem(
         seed=seed,
         fold=fold,
         weight=weight,
-        memory_limit=default_limit() if memory_limit is None else _whole("memory_limit", memory_limit, 1 << 20),
+        memory_limit=physical_memory() // 2 if memory_limit is None else _whole("memory_limit", memory_limit, 1 << 20),
     )
-    checked = _validation(validation, held_out, problem, data)
+    checked = _validation(validation, problem, data)
     status, reasons = _untrainable(problem, neuron, min_rows)
     start = _init(init, problem)
     run = state if state is not None else begin(problem, descent, status, reasons, checked is not None)
@@ -223,8 +223,11 @@ def run_problem(
             checkpoints.write(path, now.arrays(), meta)
 
     callbacks = _callbacks(progress, callback)
-    finished = train(problem, descent, engine, run, init=start, validation=checked, callback=callbacks, save=save)
-    return _run(problem, descent, engine, run, finished, swept, checked, {**options, "steps": steps})
+    train(problem, descent, engine, run, init=start, validation=checked, callback=callbacks, save=save)
+    judged = run.best_validation.copy() if checked is not None else None
+    if held_out is not None:
+        judged = _mean_cost(neuron.pointwise(np), run.raw, data.X, data.y, held_out[fold])
+    return _run(problem, engine, run, swept, judged, {**options, "steps": steps})
 
 
 def go_on(run: Run, X: Any, y: Any, steps: int, options: dict[str, Any]) -> Run:
@@ -280,12 +283,10 @@ def go_on(run: Run, X: Any, y: Any, steps: int, options: dict[str, Any]) -> Run:
 
 def _run(
     problem: Problem,
-    descent: Descent,
     engine: Backend,
     run: RunState,
-    finished: bool,
     swept: dict[str, np.ndarray],
-    validation: Validation | None,
+    judged: np.ndarray | None,
     options: dict[str, Any],
 ) -> Run:
     groups = problem.data.groups
@@ -326,7 +327,7 @@ def _run(
         backend=engine.name,
         dtype=engine.dtype,
         swept=swept,
-        validation_cost=None if validation is None else one(run.best_validation.copy()),
+        validation_cost=None if judged is None else one(judged),
         options=options,
         state=run,
     )
@@ -384,15 +385,8 @@ def _untrainable(problem: Problem, neuron: Neuron, min_rows: int | None) -> tupl
     return status, reasons
 
 
-def _validation(given: Any, held_out: np.ndarray | None, problem: Problem, data: Data) -> Validation | None:
+def _validation(given: Any, problem: Problem, data: Data) -> Validation | None:
     pointwise = problem.neuron.pointwise(np)
-    if held_out is not None:
-
-        def on_folds(slab: Slab, rows: np.ndarray, raw: np.ndarray) -> np.ndarray:
-            neurons = slab.neurons[rows]
-            return _mean_cost(pointwise, raw, data.X, data.y, held_out[problem.fold[neurons]])
-
-        return Validation(on_folds)
     if given is None:
         return None
     if not isinstance(given, (tuple, list)) or len(given) != (2 if data.groups is None else 3):
@@ -426,7 +420,7 @@ def _validation(given: Any, held_out: np.ndarray | None, problem: Problem, data:
 def _mean_cost(pointwise: Any, raw: np.ndarray, X: np.ndarray, y: np.ndarray, weight: np.ndarray) -> np.ndarray:
     cost = np.zeros(len(raw))
     step = max(1, (1 << 22) // max(1, len(raw) + X.shape[1]))
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         for at in range(0, len(X), step):
             part = slice(at, at + step)
             z = raw[:, :-1] @ X[part].T.astype(np.float64) + raw[:, -1:]

@@ -37,7 +37,9 @@ def relu_start(q: np.ndarray, y: np.ndarray, weight: np.ndarray, thresholds: boo
         lowest = np.min(np.where(real, q_sorted, np.inf), axis=1)
         best = np.argmax(score, axis=1)
         at_rows = np.take_along_axis(score, best[:, None], axis=1)[:, 0]
-        theta = np.take_along_axis(q_sorted, best[:, None], axis=1)[:, 0]
+        # halfway to the next row: at a row itself rounding would say whether its gate is open
+        after = np.minimum(best + 1, real.sum(axis=1) - 1)
+        theta = (np.take_along_axis(q_sorted, np.stack([best, after], axis=1), axis=1)).mean(axis=1)
         spread = np.where(np.isfinite(lowest), q_sorted[:, 0] - lowest, 0.0)
         under = np.where(np.isfinite(lowest), lowest - spread, 0.0)
         theta = np.where(_score(q, y, weight, under)[0] > at_rows, under, theta)
