@@ -38,7 +38,7 @@ def blocks(page: Path) -> Iterator[Block]:
 
 def run_python(block: Block, page: Path, names: dict[str, Any]) -> None:
     if ">>> " not in block.text:
-        exec(compile("\n" * (block.line - 1) + block.text, str(page), "exec"), names)
+        exec(compile("\n" * (block.line - 1) + block.text, str(page), "exec", dont_inherit=True), names)
         return
     test = doctest.DocTestParser().get_doctest(block.text, names, page.name, str(page), block.line - 1)
     printed: list[str] = []
@@ -71,7 +71,7 @@ def run_console(block: Block, page: Path, folder: Path) -> None:
 def test_blocks_of_the_page_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "examples").symlink_to(ROOT / "examples")  # paths are as from the repository; what is written is not
     monkeypatch.chdir(tmp_path)
-    names: dict[str, Any] = {"__name__": page.stem}
+    names: dict[str, Any] = {"__name__": "__main__"}
     for block in blocks(page):
         if block.language == "python":
             run_python(block, page, names)
@@ -93,3 +93,8 @@ def test_a_wrong_block_is_seen(tmp_path: Path) -> None:
         run_python(wrong_python, page, {})
     with pytest.raises(AssertionError, match=r"it printed:\n *yes"):
         run_console(wrong_console, page, tmp_path)
+
+
+def test_the_math_has_every_equation() -> None:
+    numbers = {int(n) for n in re.findall(r"\b\d+\b", (ROOT / "docs" / "math.md").read_text(encoding="utf-8"))}
+    assert set(range(1, 34)) <= numbers
