@@ -1,0 +1,140 @@
+"""Data frames (pandas, Polars, Arrow) through narwhals, and the files that hold them: Parquet and Feather."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from gdjax.errors import DataError, FileError, UsageError
+from gdjax.files import open_regular, physical_memory
+from gdjax.tables.source import Cells, Numbers, Source, Texts, row_of_array
+
+__all__ = ["open_feather", "open_frame", "open_parquet"]
+
+
+def open_frame(frame: Any) -> Source:
+    """A pandas, Polars or Arrow table.
+
+    Raises:
+        UsageError: no such table, or narwhals is not installed.
+        DataError: column names that stand twice.
+    """
+    narwhals = _needed("narwhals")
+    try:
+        table = narwhals.from_native(frame)
+        table = table.collect() if isinstance(table, narwhals.LazyFrame) else table
+        names = tuple(map(str, table.columns))
+    except (TypeError, narwhals.exceptions.NarwhalsError, ValueError) as error:
+        if isinstance(error, TypeError):
+            raise UsageError(f"{type(frame).__name__} is not a table; pass a pandas, Polars or Arrow one") from error
+        raise DataError(f"frame: {error}") from error
+    return _source("frame", names, lambda wanted: table.select([table.columns[names.index(name)] for name in wanted]))
+
+
+def open_parquet(path: str | os.PathLike[str], max_bytes: int | None = None) -> Source:
+    """The Parquet file at ``path``; only the columns that are asked for are read."""
+    label, parquet = str(path), _needed("pyarrow.parquet")
+    with _reading(label, path, max_bytes) as file:
+        opened = parquet.ParquetFile(file)
+        names, rows = tuple(opened.schema_arrow.names), opened.metadata.num_rows
+
+    def table(wanted: Sequence[str]) -> Any:
+        _check_size(label, rows, len(wanted), max_bytes)
+        with _reading(label, path, max_bytes) as file:
+            return _needed("narwhals").from_native(parquet.ParquetFile(file).read(list(wanted)))
+
+    return _source(label, names, table)
+
+
+def open_feather(path: str | os.PathLike[str], max_bytes: int | None = None) -> Source:
+    """The Feather (Arrow IPC) file at ``path``."""
+    label, ipc = str(path), _needed("pyarrow.ipc")
+    with _reading(label, path, max_bytes) as file:
+        names = tuple(ipc.open_file(file).schema.names)
+
+    def table(wanted: Sequence[str]) -> Any:
+        with _reading(label, path, max_bytes) as file:
+            keep = [names.index(name) for name in wanted]
+            opened = ipc.open_file(file, options=ipc.IpcReadOptions(included_fields=keep))
+            _check_size(label, opened.count_rows(), len(wanted), max_bytes)
+            return _needed("narwhals").from_native(opened.read_all().select(list(wanted)))
+
+    return _source(label, names, table)
+
+
+def _source(label: str, names: tuple[str, ...], select: Callable[[Sequence[str]], Any]) -> Source:
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise DataError(f"{label}: two columns are named {twice!r}; rename one")
+
+    def load(wanted: Sequence[str], text: Collection[str]) -> dict[str, Cells]:
+        table = select(wanted)
+        return {
+            name: _cells(table[at], f"{label}: column {name!r}") for name, at in zip(wanted, table.columns, strict=True)
+        }
+
+    return Source(label, names, load, row_of_array)
+
+
+def _cells(column: Any, where: str) -> Cells:
+    narwhals = _needed("narwhals")
+    kind = column.dtype
+    if kind.is_numeric() or kind == narwhals.Boolean:
+        if column.is_null().any() or kind.is_decimal():
+            column = column.cast(narwhals.Float64)
+            return Numbers(np.array([np.nan if v is None else v for v in column.to_list()], np.float64))
+        values = np.asarray(column.to_numpy())
+        if values.dtype.kind == "O":
+            values = values.astype(np.float64)
+        return Numbers(values)
+    if kind in (narwhals.String, narwhals.Categorical, narwhals.Object) or isinstance(kind, narwhals.Enum):
+        return _texts(column.to_list(), where)
+    raise DataError(f"{where} is of type {kind}; convert it to numbers or text")
+
+
+def _texts(cells: list[Any], where: str) -> Texts:
+    levels: dict[str, int] = {}
+    codes = np.empty(len(cells), np.int64)
+    for row, cell in enumerate(cells):
+        if isinstance(cell, str) and cell.strip():
+            codes[row] = levels.setdefault(cell, len(levels))
+        elif cell is None or isinstance(cell, str) or cell != cell:
+            codes[row] = -1
+        else:
+            raise DataError(f"{where}, {row_of_array(row)}: {cell!r} is a {type(cell).__name__}; convert it to text")
+    return Texts(tuple(levels), codes)
+
+
+@contextmanager
+def _reading(label: str, path: str | os.PathLike[str], max_bytes: int | None) -> Iterator[Any]:
+    import pyarrow
+
+    with open_regular(path, max_bytes) as (file, _):
+        try:
+            yield pyarrow.PythonFile(file, mode="r")
+        except (DataError, FileError):
+            raise
+        except (pyarrow.ArrowException, OSError, ValueError, KeyError, MemoryError) as error:
+            text = " ".join(str(error).split())[:120]
+            raise FileError(f"{label}: cannot be read as its ending says ({text}); write it again") from error
+
+
+def _check_size(label: str, rows: int, columns: int, max_bytes: int | None) -> None:
+    limit, size = physical_memory() if max_bytes is None else max_bytes, 8 * rows * columns
+    if size > limit:
+        raise FileError(f"{label}: {size:,} bytes of numbers, more than the limit of {limit:,}; raise max_bytes=")
+
+
+def _needed(module: str) -> ModuleType:
+    import importlib
+
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        package = module.partition(".")[0]
+        raise UsageError(f"this needs {package}, which is not installed: pip install 'gdjax[data]'") from error

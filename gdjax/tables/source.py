@@ -1,0 +1,85 @@
+"""What every reader gives: named columns, each of numbers or of text, and where a row stands in the source."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Cells", "Numbers", "Source", "Texts", "from_array", "row_of_array"]
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A column of numbers, (N,) bool, integer or float; NaN where a cell is missing."""
+
+    values: npt.NDArray[Any]
+
+    @property
+    def missing(self) -> npt.NDArray[np.bool_]:
+        """(N,) whether a cell is missing."""
+        return np.isnan(self.values) if self.values.dtype.kind == "f" else np.zeros(len(self.values), bool)
+
+    def take(self, rows: npt.NDArray[np.intp]) -> Numbers:
+        """These rows."""
+        return Numbers(self.values[rows])
+
+
+@dataclass(frozen=True)
+class Texts:
+    """A column of text: its different values in order of first appearance, and each row's index, -1 where missing."""
+
+    levels: tuple[str, ...]
+    codes: npt.NDArray[np.int64]
+
+    @property
+    def missing(self) -> npt.NDArray[np.bool_]:
+        """(N,) whether a cell is missing."""
+        return self.codes < 0
+
+    def take(self, rows: npt.NDArray[np.intp]) -> Texts:
+        """These rows."""
+        return Texts(self.levels, self.codes[rows])
+
+
+Cells: TypeAlias = Numbers | Texts
+
+
+@dataclass(frozen=True)
+class Source:
+    """A table that is open: ``load(names, text)`` reads these columns, those in ``text`` as text.
+
+    ``target``, ``by`` and ``sample_weight`` are the columns that play these parts where the caller names none.
+    """
+
+    label: str
+    names: tuple[str, ...]
+    load: Callable[[Sequence[str], Collection[str]], dict[str, Cells]]
+    place: Callable[[int], str]
+    target: str | None = None
+    by: tuple[str, ...] = ()
+    sample_weight: str | None = None
+
+
+def row_of_array(row: int) -> str:
+    """Rows of arrays and frames are counted from 0, as their owners count them."""
+    return f"row {row}"
+
+
+def from_array(values: npt.NDArray[Any]) -> Cells:
+    """A column from a one-dimensional array of numbers or text."""
+    if values.dtype.kind not in "US":
+        return Numbers(values)
+    text = np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values
+    levels, first, codes = np.unique(text, return_index=True, return_inverse=True)
+    order = np.argsort(first)  # np.unique sorts; first appearance is what the other readers give
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    names = tuple(levels[order].tolist())
+    codes = rank[codes].astype(np.int64)
+    if "" in names:
+        codes[codes == names.index("")] = -1
+    return Texts(names, codes)
