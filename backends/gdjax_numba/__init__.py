@@ -1,1 +1,5 @@
-"""The numba backend."""
+"""The numba backend of gdjax."""
+
+from gdjax_numba.backend import NumbaBackend
+
+__all__ = ["NumbaBackend"]

@@ -1,0 +1,130 @@
+"""numba: fused loops over the data, compiled for this CPU and run on all its cores."""
+
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gdjax.errors import BackendError
+from gdjax.formulas import Formula
+from gdjax.protocol import Chunk
+from gdjax.rule import Knobs, Rule, State
+from gdjax.samples import Samples
+from gdjax_numba.compiling import program
+
+RESIDENT_BYTES = 1 << 19
+"""Samples up to this size stay in a core's cache while a neuron runs all its steps on them."""
+OWN_BYTES = 1 << 23
+"""A neuron's own samples over this size are walked by all cores at once, not by one."""
+
+_threads = threading.Lock()
+"""numba's pools of threads take one parallel loop at a time; the others wait, as they would for the cores."""
+
+
+@dataclass(frozen=True)
+class NumbaBackend:
+    """NumPy arrays and loops compiled by numba on the CPU.
+
+    Args:
+        dtype: "float32" or "float64".
+        device: "cpu" or None.
+
+    Raises:
+        BackendError: another dtype or device.
+    """
+
+    dtype: str = "float64"
+    device: str | None = None
+
+    name = "numba"
+    devices = ("cpu",)
+    dtypes = ("float32", "float64")
+
+    def __post_init__(self) -> None:
+        if self.dtype not in self.dtypes:
+            raise BackendError(f"backend 'numba': no dtype {self.dtype!r}: pass one of {', '.join(self.dtypes)}")
+        if self.device not in (None, *self.devices):
+            raise BackendError(f"backend 'numba': no device {self.device!r}: pass 'cpu' or None")
+
+    @property
+    def xp(self) -> Any:
+        """NumPy itself."""
+        return np
+
+    def asarray(self, x: Any) -> np.ndarray:
+        """A read-only copy of `x`, floats in this dtype, row by row in memory; an array that is so already is taken as it is."""
+        x = np.asarray(x)
+        dtype = self.dtype if x.dtype.kind == "f" else x.dtype
+        if x.dtype == dtype and x.flags.c_contiguous and not x.flags.writeable:
+            return x
+        return _held(np.array(x, dtype, order="C"))
+
+    def to_numpy(self, x: Any) -> np.ndarray:
+        """`x` itself."""
+        return np.asarray(x)
+
+    def cost_and_gradient(self, formula: Formula, theta: Any, samples: Samples) -> tuple[np.ndarray, np.ndarray]:
+        """See `gdjax.protocol.Backend`."""
+        compiled = program(formula, Rule("plain"), self.dtype)
+        theta = self._held(theta)
+        costs, gradients = np.empty(len(theta), self.dtype), np.empty(theta.shape, self.dtype)
+        data = tuple(map(self._held, samples[:4]))
+        with _threads:
+            if samples.shared:
+                fold = np.zeros(len(theta)) if samples.fold is None else samples.fold
+                compiled.evaluate_streamed(*data, _index(fold), theta, costs, gradients)
+            else:
+                compiled.evaluate_own(*data, theta, costs, gradients)
+        return costs, gradients
+
+    def descend(
+        self, formula: Formula, rule: Rule, samples: Samples, rows: np.ndarray, state: State, knobs: Knobs, chunk: Chunk
+    ) -> tuple[State, np.ndarray | None]:
+        """See `gdjax.protocol.Backend`."""
+        compiled = program(formula, rule, self.dtype)
+        state = State(*(np.array(a, order="C") for a in state))
+        knobs = Knobs(*(_index(a, a.dtype) if a.dtype.kind == "i" else self._held(a) for a in knobs))
+        factors = self._held(chunk.factors)
+        trace = np.full((len(factors) if chunk.trace else 0, len(rows)), np.nan, self.dtype)
+        X, y, weight, total = map(self._held, samples[:4])
+        if samples.shared:
+            fold = _index(np.zeros(len(rows)) if samples.fold is None else samples.fold[rows])
+            own = _index(np.zeros(len(rows)))
+        else:
+            fold = own = _index(rows)
+        batches = np.zeros((0, 1, 1)) if chunk.batches is None else chunk.batches
+        with _threads:
+            if chunk.batches is not None or X.nbytes // (1 if samples.shared else len(X)) <= self._cached(samples):
+                if samples.shared:
+                    X, y = X[None], y[None]
+                run = (own, fold, state, knobs, factors, _index(batches, np.int32), trace)
+                compiled.descend_resident(X, y, weight, total, *run)
+            elif samples.shared:
+                compiled.descend_streamed(X, y, weight, total, fold, state, knobs, factors, trace)
+            else:
+                for k, row in enumerate(rows):
+                    at = slice(k, k + 1)
+                    part = Knobs(*(a if a.ndim == 1 and a is knobs.penalised else a[at] for a in knobs))
+                    one = np.ascontiguousarray(trace[:, at])
+                    data = (X[row], y[row], weight[row : row + 1], total[row : row + 1], _index(np.zeros(1)))
+                    compiled.descend_streamed(*data, State(*(a[at] for a in state)), part, factors, one)
+                    trace[:, at] = one
+        return state, trace if chunk.trace else None
+
+    def _held(self, x: Any) -> np.ndarray:
+        return _held(np.ascontiguousarray(x, self.dtype))
+
+    def _cached(self, samples: Samples) -> int:
+        return RESIDENT_BYTES if samples.shared else OWN_BYTES
+
+
+def _held(x: np.ndarray) -> np.ndarray:
+    """A read-only view: one type of array, so that nothing is compiled twice."""
+    x = x.view()
+    x.flags.writeable = False
+    return x
+
+
+def _index(x: Any, dtype: Any = np.int64) -> np.ndarray:
+    return _held(np.ascontiguousarray(x, dtype))

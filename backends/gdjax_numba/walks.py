@@ -1,0 +1,389 @@
+"""How the data is walked: blocks of rows for shared samples, whole runs in cache for each neuron's own.
+
+`gdjax_numba.compiling` puts the formula and the rule, written out by `gdjax_numba.emitting`, in the place of the import
+below and compiles the whole; its names are described in `gdjax_numba.head`. Floats of type `real` are the arithmetic's.
+"""
+
+# ruff: noqa: F403, F405
+from gdjax_numba.head import *
+
+# --- head ---
+
+LANES = 64 // np.dtype(real).itemsize
+ROWS = 4 * LANES
+"""Rows of a block: four vectors of them, so that a product with a block keeps its sums in registers."""
+FLUSH = 4096 // ROWS
+"""Blocks whose sums are added up in `real` before they go to float64."""
+NEURONS = 64
+"""Neurons that pass over the data together."""
+
+
+@njit(**OPTIONS)
+def padded(count: Any) -> Any:
+    """`count` columns rounded up to whole vectors."""
+    return (count + LANES - 1) // LANES * LANES
+
+
+@njit(**OPTIONS)
+def multiply(A: Any, a0: Any, a_row: Any, B: Any, b0: Any, b_row: Any, count: Any, C: Any, c0: Any, c_row: Any,
+             rows: Any, columns: Any) -> None:  # fmt: skip
+    """C += A B for `rows` by `columns`, a multiple of LANES, of C; offsets and strides as for `panel`."""
+    m = 0
+    while m + 4 <= rows:
+        v = 0
+        while v + 4 * LANES <= columns:
+            panel(A, a0 + m * a_row, a_row, B, b0 + v, b_row, count, C, c0 + m * c_row + v, c_row, 4, 4)
+            v += 4 * LANES
+        if v + 2 * LANES <= columns:
+            panel(A, a0 + m * a_row, a_row, B, b0 + v, b_row, count, C, c0 + m * c_row + v, c_row, 4, 2)
+            v += 2 * LANES
+        if v < columns:
+            panel(A, a0 + m * a_row, a_row, B, b0 + v, b_row, count, C, c0 + m * c_row + v, c_row, 4, 1)
+        m += 4
+    while m < rows:
+        v = 0
+        while v + 4 * LANES <= columns:
+            panel(A, a0 + m * a_row, a_row, B, b0 + v, b_row, count, C, c0 + m * c_row + v, c_row, 1, 4)
+            v += 4 * LANES
+        if v + 2 * LANES <= columns:
+            panel(A, a0 + m * a_row, a_row, B, b0 + v, b_row, count, C, c0 + m * c_row + v, c_row, 1, 2)
+            v += 2 * LANES
+        if v < columns:
+            panel(A, a0 + m * a_row, a_row, B, b0 + v, b_row, count, C, c0 + m * c_row + v, c_row, 1, 1)
+        m += 1
+
+
+@njit(**OPTIONS)
+def pointwise(z: Any, z0: Any, bias: Any, y: Any, y0: Any, weight: Any, w0: Any, count: Any) -> tuple[Any, Any]:
+    """Turns pre-activations, in place, into weight * slope; returns the sums of weight * cost and of weight * slope."""
+    cost_sum = real(0)
+    slope_sum = real(0)
+    for n in range(count):
+        at = z[z0 + n] + bias
+        target = y[y0 + n]
+        s = weight[w0 + n]
+        # a row of weight 0 may be infinite under these parameters: 0 * inf would be NaN
+        c = s * cost(at, target) if s > 0 else real(0)
+        r = s * slope(at, target) if s > 0 else real(0)
+        z[z0 + n] = r
+        cost_sum += c
+        slope_sum += r
+    return cost_sum, slope_sum
+
+
+@njit(**OPTIONS)
+def pack(X: Any, start: Any, count: Any, by_feature: Any, by_row: Any) -> None:
+    """Copies `count` <= ROWS rows of X (N, D) feature by feature into (D, ROWS), and row by row into (ROWS, padded)."""
+    D = X.shape[1]
+    wide = padded(D)
+    for n in range(ROWS):
+        for j in range(wide):
+            by_row[n * wide + j] = X[start + n, j] if n < count and j < D else real(0)
+    for j in range(D):
+        for n in range(ROWS):
+            by_feature[j * ROWS + n] = by_row[n * wide + j]
+
+
+# One neuron on a large data set: each row is read once, its pre-activation and its part of the gradient taken in turn.
+
+
+@njit(**OPTIONS)
+def project_rows(X: Any, start: Any, count: Any, theta: Any, z: Any) -> None:
+    """z[n] = w . x_n for `count` rows from `start`."""
+    D = X.shape[1]
+    n = 0
+    while n + 4 <= count:
+        i = start + n
+        z0 = real(0)
+        z1 = real(0)
+        z2 = real(0)
+        z3 = real(0)
+        for j in range(D):
+            w = theta[j]
+            z0 += w * X[i, j]
+            z1 += w * X[i + 1, j]
+            z2 += w * X[i + 2, j]
+            z3 += w * X[i + 3, j]
+        z[n] = z0
+        z[n + 1] = z1
+        z[n + 2] = z2
+        z[n + 3] = z3
+        n += 4
+    while n < count:
+        z0 = real(0)
+        for j in range(D):
+            z0 += theta[j] * X[start + n, j]
+        z[n] = z0
+        n += 1
+
+
+@njit(**OPTIONS)
+def accumulate_rows(X: Any, start: Any, count: Any, r: Any, gradient: Any) -> None:
+    """gradient += sum_n r[n] x_n for `count` rows from `start`."""
+    D = X.shape[1]
+    n = 0
+    while n + 4 <= count:
+        i = start + n
+        r0 = r[n]
+        r1 = r[n + 1]
+        r2 = r[n + 2]
+        r3 = r[n + 3]
+        for j in range(D):
+            gradient[j] += (r0 * X[i, j] + r1 * X[i + 1, j]) + (r2 * X[i + 2, j] + r3 * X[i + 3, j])
+        n += 4
+    while n < count:
+        for j in range(D):
+            gradient[j] += r[n] * X[start + n, j]
+        n += 1
+
+
+@njit(**OPTIONS)
+def range_one(X: Any, y: Any, weight: Any, start: Any, stop: Any, theta: Any, out: Any) -> None:
+    """The sums over rows [start, stop) of one neuron: out[:P] the gradient, out[P] the cost."""
+    D = X.shape[1]
+    z = np.empty(ROWS, real)
+    gradient = np.empty(D, real)
+    out[:] = 0
+    at = start
+    while at < stop:
+        for j in range(D):
+            gradient[j] = 0
+        end = min(stop, at + FLUSH * ROWS)
+        while at < end:
+            count = min(ROWS, end - at)
+            project_rows(X, at, count, theta, z)
+            c, r = pointwise(z, 0, theta[D], y, at, weight, at, count)
+            out[D + 1] += c
+            out[D] += r
+            accumulate_rows(X, at, count, z, gradient)
+            at += count
+        for j in range(D):
+            out[j] += gradient[j]
+
+
+@njit(**OPTIONS)
+def range_many(X: Any, y: Any, weight: Any, fold: Any, start: Any, stop: Any, theta: Any, first: Any, count: Any,
+               out: Any) -> None:  # fmt: skip
+    """The same of `count` neurons from `first`: out (count, P + 1)."""
+    D = X.shape[1]
+    wide = padded(D)
+    by_feature = np.empty(D * ROWS, real)
+    by_row = np.empty(ROWS * wide, real)
+    weights = np.empty(count * D, real)
+    for k in range(count):
+        for j in range(D):
+            weights[k * D + j] = theta[first + k, j]
+    z = np.empty(count * ROWS, real)
+    targets = np.empty(ROWS, real)
+    shares = np.empty(ROWS, real)
+    gradient = np.empty(count * wide, real)
+    out[:] = 0
+    blocks = 0
+    gradient[:] = 0
+    for at in range(start, stop, ROWS):
+        rows = min(ROWS, stop - at)
+        pack(X, at, rows, by_feature, by_row)
+        for n in range(ROWS):
+            targets[n] = y[at + n] if n < rows else real(0)
+        z[:] = 0
+        multiply(weights, 0, D, by_feature, 0, ROWS, D, z, 0, ROWS, count, ROWS)
+        for k in range(count):
+            f = fold[first + k]
+            for n in range(ROWS):
+                shares[n] = weight[f, at + n] if n < rows else real(0)
+            c, r = pointwise(z, k * ROWS, theta[first + k, D], targets, 0, shares, 0, ROWS)
+            out[k, D + 1] += c
+            out[k, D] += r
+        multiply(z, 0, ROWS, by_row, 0, wide, ROWS, gradient, 0, wide, count, wide)
+        blocks += 1
+        if blocks == FLUSH or at + ROWS >= stop:
+            for k in range(count):
+                for j in range(D):
+                    out[k, j] += gradient[k * wide + j]
+            gradient[:] = 0
+            blocks = 0
+
+
+@njit(**PARALLEL)
+def ranges(X: Any, y: Any, weight: Any, fold: Any, theta: Any, first: Any, count: Any, length: Any, partial: Any) -> None:
+    """The sums over each range of `length` rows, in parallel: partial (ranges, count, P + 1)."""
+    N = X.shape[0]
+    for i in prange(partial.shape[0]):
+        start = i * length
+        stop = min(N, start + length)
+        if theta.shape[0] == 1:
+            range_one(X, y, weight[fold[0]], start, stop, theta[0], partial[i, 0])
+        else:
+            range_many(X, y, weight, fold, start, stop, theta, first, count, partial[i])
+
+
+@njit(**OPTIONS)
+def evaluate_streamed(X: Any, y: Any, weight: Any, total: Any, fold: Any, theta: Any, costs: Any, gradients: Any) -> None:
+    """Mean cost (A,) and gradient (A, P) of A neurons on shared samples, memory flat in N and A."""
+    N, D = X.shape
+    A = theta.shape[0]
+    # ranges depend on N alone, and their sums are added in order: threads do not show in the result
+    length = max(4096, (N + 64 * ROWS - 1) // (64 * ROWS) * ROWS)
+    partial = np.empty(((N + length - 1) // length, min(A, NEURONS), D + 2))
+    for first in range(0, A, NEURONS):
+        count = min(NEURONS, A - first)
+        part = partial[:, :count]
+        ranges(X, y, weight, fold, theta, first, count, length, part)
+        for k in range(count):
+            mass = total[fold[first + k]]
+            for j in range(D + 2):
+                value = 0.0
+                for i in range(partial.shape[0]):
+                    value += part[i, k, j]
+                if j <= D:
+                    gradients[first + k, j] = value / mass
+                else:
+                    costs[first + k] = value / mass
+
+
+@njit(**OPTIONS)
+def descend_streamed(X: Any, y: Any, weight: Any, total: Any, fold: Any, state: Any, knobs: Any, factors: Any,
+                     trace: Any) -> None:  # fmt: skip
+    """A chunk of steps of A neurons in lockstep over shared samples; changes `state` in place."""
+    A, P = state.point.shape
+    theta = np.empty((A, P), real)
+    costs = np.empty((CALLS, A), real)
+    gradients = np.empty((CALLS, A, P), real)
+    for i in range(len(factors)):
+        running = False
+        for k in range(A):
+            running |= state.phase[k] == RUNNING
+        if not running:
+            break
+        for call in range(CALLS):
+            for k in range(A):
+                argument(call, k, k, state, knobs, factors[i], theta, costs, gradients)
+            evaluate_streamed(X, y, weight, total, fold, theta, costs[call], gradients[call])
+        for k in range(A):
+            finish(k, k, state, knobs, factors[i], costs, gradients)
+            if len(trace):
+                trace[i, k] = state.cost[k]
+
+
+# Many neurons, each with samples that fit in a core's cache: one after the other runs all its steps there.
+
+
+@njit(**OPTIONS)
+def evaluate_resident(blocks: Any, D: Any, by_feature: Any, by_row: Any, y: Any, weight: Any, mass: Any, z: Any,
+                      theta: Any, sums: Any, gradient: Any) -> Any:  # fmt: skip
+    """Mean cost, returned, and gradient (P,) of one neuron on packed samples."""
+    wide = padded(D)
+    for j in range(wide):
+        sums[j] = 0
+    cost_sum = 0.0
+    slope_sum = 0.0
+    for q in range(blocks):
+        for n in range(ROWS):
+            z[n] = 0
+        panel(theta, 0, 0, by_feature, q * ROWS * D, ROWS, D, z, 0, 0, 1, 4)
+        c, r = pointwise(z, 0, theta[D], y, q * ROWS, weight, q * ROWS, ROWS)
+        cost_sum += c
+        slope_sum += r
+        multiply(z, 0, 0, by_row, q * ROWS * wide, wide, ROWS, sums, 0, 0, 1, wide)
+    for j in range(D):
+        gradient[j] = sums[j] / mass
+    gradient[D] = slope_sum / mass
+    return cost_sum / mass
+
+
+@njit(**OPTIONS)
+def load_all(X: Any, y: Any, weight: Any, by_feature: Any, by_row: Any, targets: Any, shares: Any) -> None:
+    """Packs all rows of one neuron, rows of weight 0 after the last."""
+    N, D = X.shape
+    wide = padded(D)
+    for start in range(0, N, ROWS):
+        pack(X, start, min(ROWS, N - start), by_feature[start * D :], by_row[start * wide :])
+    for n in range(len(targets)):
+        targets[n] = y[n] if n < N else real(0)
+        shares[n] = weight[n] if n < N else real(0)
+
+
+@njit(**OPTIONS)
+def load_batch(X: Any, y: Any, weight: Any, index: Any, by_feature: Any, by_row: Any, targets: Any, shares: Any) -> Any:
+    """Packs the rows `index` of one neuron, -1 where there is none; returns the sum of their weights, or 1."""
+    D = X.shape[1]
+    wide = padded(D)
+    mass = 0.0
+    for n in range(len(targets)):
+        row = index[n] if n < len(index) else -1
+        q, lane = n // ROWS, n % ROWS
+        for j in range(D):
+            value = X[row, j] if row >= 0 else real(0)
+            by_row[n * wide + j] = value
+            by_feature[(q * D + j) * ROWS + lane] = value
+        for j in range(D, wide):
+            by_row[n * wide + j] = 0
+        targets[n] = y[row] if row >= 0 else real(0)
+        shares[n] = weight[row] if row >= 0 else real(0)
+        mass += shares[n]
+    return mass if mass > 0 else 1.0
+
+
+@njit(**PARALLEL)
+def descend_resident(X: Any, y: Any, weight: Any, total: Any, rows: Any, fold: Any, state: Any, knobs: Any, factors: Any,
+                     batches: Any, trace: Any) -> None:  # fmt: skip
+    """A chunk of steps of A neurons, each for itself; changes `state` in place.
+
+    X (G, N, D), y (G, N), weight (F, N), total (F,); neuron k takes X[rows[k]], weight[fold[k]]. batches (steps, 1 or A, B),
+    empty for full batches.
+    """
+    A, P = state.point.shape
+    N, D = X.shape[1:]
+    length = batches.shape[2] if len(batches) else N
+    blocks = (length + ROWS - 1) // ROWS
+    tile = max(1, min(16, (A + 63) // 64))
+    for part in prange((A + tile - 1) // tile):
+        by_feature = np.empty(blocks * ROWS * D, real)
+        by_row = np.empty(blocks * ROWS * padded(D), real)
+        targets = np.empty(blocks * ROWS, real)
+        shares = np.empty(blocks * ROWS, real)
+        z = np.empty(ROWS, real)
+        sums = np.empty(padded(D), real)
+        theta = np.empty((1, P), real)
+        costs = np.empty((CALLS, 1), real)
+        gradients = np.empty((CALLS, 1, P), real)
+        loaded = -1
+        for k in range(part * tile, min(A, part * tile + tile)):
+            f = fold[k]
+            mass = total[f]
+            if len(batches) == 0 and loaded != rows[k]:
+                load_all(X[rows[k]], y[rows[k]], weight[f], by_feature, by_row, targets, shares)
+                loaded = rows[k]
+            elif len(batches) == 0:
+                for n in range(N):
+                    shares[n] = weight[f, n]
+            for i in range(len(factors)):
+                running = state.phase[k] == RUNNING
+                if not running and len(trace) == 0:
+                    break
+                if running and len(batches):
+                    index = batches[i, min(k, batches.shape[1] - 1)]
+                    mass = load_batch(X[rows[k]], y[rows[k]], weight[f], index, by_feature, by_row, targets, shares)
+                for call in range(CALLS if running else 0):
+                    argument(call, k, 0, state, knobs, factors[i], theta, costs, gradients)
+                    costs[call, 0] = evaluate_resident(blocks, D, by_feature, by_row, targets, shares, mass, z, theta[0],
+                                                       sums, gradients[call, 0])  # fmt: skip
+                if running:
+                    finish(k, 0, state, knobs, factors[i], costs, gradients)
+                if len(trace):
+                    trace[i, k] = state.cost[k]
+
+
+@njit(**PARALLEL)
+def evaluate_own(X: Any, y: Any, weight: Any, total: Any, theta: Any, costs: Any, gradients: Any) -> None:
+    """Mean cost (K,) and gradient (K, P) of K neurons, each on its own samples."""
+    K, N, D = X.shape
+    blocks = (N + ROWS - 1) // ROWS
+    for k in prange(K):
+        by_feature = np.empty(blocks * ROWS * D, real)
+        by_row = np.empty(blocks * ROWS * padded(D), real)
+        targets = np.empty(blocks * ROWS, real)
+        shares = np.empty(blocks * ROWS, real)
+        load_all(X[k], y[k], weight[k], by_feature, by_row, targets, shares)
+        costs[k] = evaluate_resident(blocks, D, by_feature, by_row, targets, shares, total[k], np.empty(ROWS, real),
+                                     theta[k], np.empty(padded(D), real), gradients[k])  # fmt: skip
