@@ -37,6 +37,7 @@ def read_clean(
     with open_regular(path, max_bytes) as (file, size):
         if not _plain(np.memmap(file, np.uint8, "r") if size else np.zeros(0, np.uint8), ord(delimiter)):
             return None
+        file.seek(0)
         types = {str(i): pyarrow.float64() if i in numeric else pyarrow.string() for i in wanted}
         try:
             table = csv.read_csv(

@@ -1,7 +1,7 @@
 """CSV: UTF-8, one header line, comma (in .tsv tab) between cells, strict numbers.
 
-Two walks of one grammar. pyarrow, where installed, reads a file that is clean; whatever it stumbles over is read again by
-the standard library, which alone decides what is an error and says where. So both give the same columns.
+Two walks of one grammar. pyarrow, where installed, reads a file that is clean; whatever it stumbles over is read again
+by the standard library, which alone decides what is an error and says where. So both give the same columns.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from itertools import islice
 
 from gdjax.errors import DataError, FileError
 from gdjax.files import open_regular
 from gdjax.tables.cells import Pieces, finish, numbers_or_none
-from gdjax.tables.source import Cells, Source
+from gdjax.tables.source import Cells, Source, first_twice
 
 __all__ = ["open_csv"]
 
@@ -65,10 +65,11 @@ def open_csv(path: str | os.PathLike[str], max_bytes: int | None = None) -> Sour
             columns = read_clean(table.path, table.delimiter, len(names), list(at), numeric, max_bytes)
         if columns is None:
             columns = table.read(len(names), at)
-        return {
-            names[i]: finish(column, at[i], lambda row, i=i: f"{path}: {table.place(row)}, column {names[i]!r}")
-            for i, column in columns.items()
-        }
+
+        def place(name: str) -> Callable[[int], str]:
+            return lambda row: f"{path}: {table.place(row)}, column {name!r}"
+
+        return {names[i]: finish(column, at[i], place(names[i])) for i, column in columns.items()}
 
     return Source(table.label, names, load, table.place)
 
@@ -80,7 +81,7 @@ class _Csv:
         self.path, self.delimiter, self.max_bytes = path, delimiter, max_bytes
         self.label = str(path)
 
-    def records(self) -> Iterator[tuple[list[str], int]]:
+    def records(self) -> Generator[tuple[list[str], int]]:
         """The records that are not blank, the header the first, each with the number of its last line."""
         with open_regular(self.path, self.max_bytes) as (file, _):
             text = io.TextIOWrapper(file, "utf-8-sig", errors="surrogateescape", newline="")
@@ -107,8 +108,8 @@ class _Csv:
             for index, (record, line) in enumerate(chunk):
                 if len(record) != width:
                     raise DataError(
-                        f"{self.label}: row {start + index} (line {line}) has {len(record)} cells and the header {width};"
-                        " mend the line, or put cells with a comma in quotes"
+                        f"{self.label}: row {start + index} (line {line}) has {len(record)} cells and the header "
+                        f"{width}; mend the line, or put cells with a comma in quotes"
                     )
             for i, column in columns.items():
                 column.add([record[i] for record, _ in chunk], at[i])
@@ -132,11 +133,7 @@ def _check_header(table: _Csv, names: tuple[str, ...]) -> None:
     garbled = next((name for name in names if any("\udc80" <= c <= "\udcff" for c in name)), None)
     if garbled is not None:
         raise DataError(f"{table.label}: header: {garbled!r} is not UTF-8; save the file as UTF-8")
-    twice = (
-        next((name for i, name in enumerate(names) if name in names[:i]), None)
-        if len(set(names)) < len(names)
-        else None
-    )
+    twice = first_twice(names)
     if twice is not None:
         raise DataError(f"{table.label}: header: two columns are named {twice!r}; rename one")
     if numbers_or_none(names) is not None:

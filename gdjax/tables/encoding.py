@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias
@@ -12,11 +13,12 @@ import numpy.typing as npt
 from gdjax.errors import DataError, nearest
 from gdjax.tables.source import Cells, Numbers, Texts
 
-__all__ = ["Column", "Missing", "Unseen", "encode", "learn"]
+__all__ = ["Column", "Missing", "Unseen", "as_float", "encode", "keys", "learn"]
 
 Missing: TypeAlias = Literal["error", "drop", "mean", "keep"]
 Unseen: TypeAlias = Literal["error", "zero"]
 Place: TypeAlias = Callable[[int, str], str]
+_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")
 _LEVELS = 64  # of a text column that nobody called categorical
 
 
@@ -95,7 +97,9 @@ def encode(
             text = cells.levels[cells.codes[row]]
             raise DataError(f"{place(row, column.name)}: {text!r} is not a number, and the column was numeric at fit")
         values = as_float(cells.values)
-        return [np.where(absent, column.fill, values) if column.indicator and absent.any() else values, *indicator]
+        if column.fill is not None:
+            values = np.where(absent, values.dtype.type(column.fill), values)
+        return [values, *indicator]
     names, codes = _coded(cells)
     trained = {level: i for i, level in enumerate(column.levels)}
     known = np.array([trained.get(name, -1) for name in names] or [-1])
@@ -143,10 +147,7 @@ def keys(cells: Cells) -> npt.NDArray[Any]:
     """The keys of groups, (N,): integers where all are written as such (a zip code 01234 is not), else as they are."""
     if isinstance(cells, Numbers):
         return cells.values
-    if all(
-        level == str(int(level)) if level.removeprefix("-").isdecimal() and len(level) < 19 else False
-        for level in cells.levels
-    ):
+    if all(_INTEGER.fullmatch(level) for level in cells.levels):
         return np.array([int(level) for level in cells.levels], np.int64)[cells.codes]
     longest = max(map(len, cells.levels), default=1)
     return np.array(cells.levels, np.str_ if longest <= 64 else object)[cells.codes]

@@ -12,7 +12,7 @@ import numpy as np
 
 from gdjax.errors import DataError, FileError, UsageError
 from gdjax.files import open_regular, physical_memory
-from gdjax.tables.source import Cells, Numbers, Source, Texts, row_of_array
+from gdjax.tables.source import Cells, Numbers, Source, Texts, first_twice, row_of_array
 
 __all__ = ["open_feather", "open_frame", "open_parquet"]
 
@@ -68,15 +68,14 @@ def open_feather(path: str | os.PathLike[str], max_bytes: int | None = None) -> 
 
 
 def _source(label: str, names: tuple[str, ...], select: Callable[[Sequence[str]], Any]) -> Source:
-    twice = next((name for name in names if names.count(name) > 1), None)
+    twice = first_twice(names)
     if twice is not None:
         raise DataError(f"{label}: two columns are named {twice!r}; rename one")
 
     def load(wanted: Sequence[str], text: Collection[str]) -> dict[str, Cells]:
         table = select(wanted)
-        return {
-            name: _cells(table[at], f"{label}: column {name!r}") for name, at in zip(wanted, table.columns, strict=True)
-        }
+        found = zip(wanted, table.columns, strict=True)
+        return {name: _cells(table[at], f"{label}: column {name!r}") for name, at in found}
 
     return Source(label, names, load, row_of_array)
 

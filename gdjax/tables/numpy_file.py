@@ -25,11 +25,12 @@ import numpy.typing as npt
 
 from gdjax.errors import DataError, FileError
 from gdjax.files import open_regular, physical_memory
-from gdjax.tables.source import Cells, Source, from_array, row_of_array
+from gdjax.tables.source import Cells, Source, first_twice, from_array, row_of_array
 
 __all__ = ["open_npy", "open_npz"]
 
 Array = npt.NDArray[Any]
+_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 _BOMB_BYTES, _BOMB_RATIO = 256 << 20, 200
 _BROKEN = (
     zipfile.BadZipFile,
@@ -92,7 +93,7 @@ def open_npz(path: str | os.PathLike[str], max_bytes: int | None = None) -> Sour
     if len(features) != X.shape[1]:
         raise DataError(f"{label}: {len(features)} features for the {X.shape[1]} columns of X; name each column")
     parts = {key: _vector(array, f"{label}: {key!r}") for key, array in arrays.items()}
-    twice = next((name for name in features if features.count(name) > 1 or name in parts), None)
+    twice = first_twice([*parts, *features])
     if twice is not None:
         raise DataError(f"{label}: two columns are named {twice!r}; rename one in features")
     columns = {**_columns_of(X, features), **parts}
@@ -165,8 +166,8 @@ def _members(archive: zipfile.ZipFile, label: str, limit: int) -> list[zipfile.Z
             raise FileError(f"{label}: {member.filename!r} is packed in a way that numpy does not; use numpy.savez")
         if member.file_size > _BOMB_BYTES and member.file_size > _BOMB_RATIO * member.compress_size:
             raise FileError(
-                f"{label}: {member.filename!r} unpacks to {member.file_size:,} bytes from {member.compress_size:,}, as a "
-                "zip bomb does; save it with numpy.savez, which does not compress"
+                f"{label}: {member.filename!r} unpacks to {member.file_size:,} bytes from {member.compress_size:,}, as "
+                "a zip bomb does; save it with numpy.savez, which does not compress"
             )
     total = sum(member.file_size for member in members)
     if total > limit:
@@ -188,10 +189,7 @@ def _read_array(file: Any, size: int, label: str, member: str) -> Array:
     head = io.BytesIO(file.read(min(size, 10 + (1 << 16))))
     try:
         version = np.lib.format.read_magic(head)
-        read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[
-            version
-        ]
-        shape, fortran, dtype = read_header(head)
+        shape, fortran, dtype = _HEADERS[version](head)
     except (ValueError, KeyError, SyntaxError, TypeError, RecursionError, MemoryError, AttributeError) as error:
         raise FileError(f"{what} not a npy array, or its header is broken; save it with numpy.save") from error
     if dtype.hasobject:
@@ -202,7 +200,7 @@ def _read_array(file: Any, size: int, label: str, member: str) -> Array:
     declared, held = math.prod(shape) * dtype.itemsize, size - head.tell()
     if min(shape, default=0) < 0 or declared != held:
         raise FileError(
-            f"{what} its header says {shape} of {dtype}, {declared:,} bytes, and it holds {held:,}; save it again"
+            f"{what} its header says {shape} of {dtype}, {declared:,} bytes, and {held:,} follow; save it again"
         )
     data = bytearray(declared)
     rest = memoryview(head.getbuffer())[head.tell() :]

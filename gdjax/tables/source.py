@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Cells", "Numbers", "Source", "Texts", "from_array", "row_of_array"]
+__all__ = ["Cells", "Numbers", "Source", "Texts", "first_twice", "from_array", "row_of_array"]
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,20 @@ class Source:
     target: str | None = None
     by: tuple[str, ...] = ()
     sample_weight: str | None = None
+
+
+def first_twice(names: Sequence[str]) -> str | None:
+    """The first name that stands twice.
+
+    >>> first_twice(["a", "b", "a"])
+    'a'
+    """
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None
 
 
 def row_of_array(row: int) -> str:

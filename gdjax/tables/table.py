@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gdjax.errors import DataError, UsageError, nearest
-from gdjax.tables.encoding import Column, Missing, Unseen, as_float, encode, keys, learn
-from gdjax.tables.source import Cells, Numbers, Source
+from gdjax.tables.encoding import Column, Missing, Place, Unseen, as_float, encode, keys, learn
+from gdjax.tables.source import Cells, Numbers, Source, first_twice
 
 __all__ = ["Table", "from_frame", "read"]
 
@@ -141,11 +141,9 @@ def _table(
             raise UsageError(f"{name}={given!r}; {nearest(str(given), known)}")
     keyed = source.by if by is None else _names(by)
     weighted = sample_weight or source.sample_weight
-    target = target or (source.target if columns is None or source.target else None)
+    target = target or source.target
     if target is None and columns is None:
-        raise UsageError(
-            f"{source.label}: no target; name the column of y with target=; columns: {_listed(source.names)}"
-        )
+        raise UsageError(f"{source.label}: no target; name y's column with target=; columns: {_listed(source.names)}")
     parts = [name for name in (target, *keyed, weighted) if name is not None]
     chosen = _features(source, features, columns, parts)
     coded = _names(categorical) or tuple(c.name for c in columns or () if c.levels is not None)
@@ -211,7 +209,7 @@ def _features(
             raise DataError(f"{source.label}: header: a column has no name; name it, or the features (features=)")
     else:
         chosen = _names(features)
-    twice = next((name for name in chosen if chosen.count(name) > 1), None) if len(set(chosen)) < len(chosen) else None
+    twice = first_twice(chosen)
     if twice is not None:
         raise UsageError(f"features: {twice!r} stands twice; name it once")
     if not chosen:
@@ -232,7 +230,7 @@ def _check_values(
     chosen: Sequence[str],
     keyed: Sequence[str],
     policy: Missing,
-    place: Any,
+    place: Place,
 ) -> None:
     for name in numeric:
         column = cells[name]
