@@ -113,6 +113,7 @@ class _Trainer:
         self.certifies = self.whole and descent.tolerance > 0 and formula.loss.smooth
         self.bound = slab.bound()
         self.deviation = np.sqrt(slab.moments.y_variance[slab.fold])
+        self.dead_cost = slab.dead_cost()
         self.samples = self._on_device()
         self.looked = np.zeros(len(slab.neurons), np.int64)
 
@@ -204,7 +205,7 @@ class _Trainer:
         first = int(before.step.min())
         steps = min(CHUNK, self.descent.steps - first)
         # the deviation of y sets the scale of cost: a start may be worse than no model at all
-        level = np.maximum(slab.dead_cost()[rows], self.deviation[rows] ** 2)
+        level = np.maximum(self.dead_cost[rows], self.deviation[rows] ** 2)
         ceiling = 1e6 * np.maximum(level, np.where(np.isfinite(before.best_cost), before.best_cost, 0)) + 1e-30
         knobs = Knobs(
             l1=slab.l1[rows].astype(dtype),
@@ -285,7 +286,7 @@ class _Trainer:
         neurons = slab.neurons[rows]
         theta = self._given_back(neurons)
         seen = slab.examine(rows, theta, hessian=self.certifies, eps=self.eps)
-        dead_cost = slab.dead_cost()[rows] if slab.formula.can_die else None
+        dead_cost = self.dead_cost[rows] if slab.formula.can_die else None
         certificate = self._certificate(rows, theta, seen) if self.certifies else None
         for i, row in enumerate(rows):
             neuron = int(neurons[i])
@@ -415,7 +416,7 @@ class _Trainer:
 
     def _first_cost(self, row: int) -> float:
         """What no model at all costs: more than that, after steps at a given rate, is divergence."""
-        return float(2 * max(self.slab.dead_cost()[row], self.deviation[row] ** 2))
+        return float(2 * max(self.dead_cost[row], self.deviation[row] ** 2))
 
     def _separable(self, row: int, theta: np.ndarray) -> bool:
         slab = self.slab

@@ -95,7 +95,7 @@ def lookup(unique: np.ndarray, keys: Any, rows: int) -> np.ndarray:
     return np.array([index.get(_scalar(key), -1) for key in found], dtype=np.intp)[code]
 
 
-SHORTEST = 8
+SHORTEST = 16
 """The least padded length: shorter groups share one shape."""
 
 

@@ -33,15 +33,17 @@ def relu_start(q: np.ndarray, y: np.ndarray, weight: np.ndarray, thresholds: boo
         )
         scale = np.max(np.abs(q_sorted), axis=1, keepdims=True) ** 2 * np.sum(s, axis=1, keepdims=True)
         score = np.where(real & (a > 0) & (b > 1e-12 * scale), a * a / np.where(b > 0, b, 1.0), -1.0)
-        # one threshold under all rows: the gate open everywhere
         lowest = np.min(np.where(real, q_sorted, np.inf), axis=1)
+        lowest = np.where(np.isfinite(lowest), lowest, 0.0)
+        # one threshold under all rows: the gate open everywhere
+        under = lowest - (q_sorted[:, 0] - lowest)
         best = np.argmax(score, axis=1)
         at_rows = np.take_along_axis(score, best[:, None], axis=1)[:, 0]
         # halfway to the next row: at a row itself rounding would say whether its gate is open
-        after = np.minimum(best + 1, real.sum(axis=1) - 1)
-        theta = (np.take_along_axis(q_sorted, np.stack([best, after], axis=1), axis=1)).mean(axis=1)
-        spread = np.where(np.isfinite(lowest), q_sorted[:, 0] - lowest, 0.0)
-        under = np.where(np.isfinite(lowest), lowest - spread, 0.0)
+        last = best + 1 >= real.sum(axis=1)
+        after = np.where(last, 0, best + 1)
+        following = np.where(last, under, np.take_along_axis(q_sorted, after[:, None], axis=1)[:, 0])
+        theta = (np.take_along_axis(q_sorted, best[:, None], axis=1)[:, 0] + following) / 2
         theta = np.where(_score(q, y, weight, under)[0] > at_rows, under, theta)
     score_at, gain = _score(q, y, weight, theta)
     return np.where(score_at > 0, gain, 0.0), theta

@@ -79,32 +79,35 @@ def chunk_shared(
     return steps(formula, rule, trace, samples, state, knobs, factors, batches)
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2), donate_argnums=5)
+@partial(jax.jit, static_argnums=(0, 1, 2), donate_argnums=6)
 def chunk_own(
     formula: Formula,
     rule: Rule,
     trace: bool,
     samples: Samples,
+    tiles: jax.Array,
     rows: jax.Array,
     state: State,
     knobs: Knobs,
     factors: jax.Array,
     batches: jax.Array | None,
 ) -> tuple[State, jax.Array | None]:
-    """A chunk on own samples, tile by tile: `rows` (tiles, T), all else with the same two leading axes.
+    """A chunk on own samples: the first `tiles` tiles of `rows` (M, T), all else with the same two leading axes.
 
     Each tile runs all its steps while its data is in cache, and its fixed shape keeps what a neuron gets independent,
-    to the bit, of who runs beside it.
+    to the bit, of who runs beside it. The number of tiles is traced: a fleet that thins out compiles nothing anew.
     """
+    held = knobs._replace(penalised=jnp.broadcast_to(knobs.penalised, (len(rows), *knobs.penalised.shape)))
+    costs = jnp.full((len(rows), len(factors), rows.shape[1]), jnp.nan, factors.dtype) if trace else None
 
-    def tile(part: tuple[jax.Array, State, Knobs, jax.Array | None]) -> tuple[State, jax.Array | None]:
-        at, now, knob, index = part
+    def tile(i: jax.Array, carry: tuple[State, jax.Array | None]) -> tuple[State, jax.Array | None]:
+        at, now, knob, index = jax.tree.map(lambda x: x[i], (rows, carry[0], held, batches))
         if index is not None:
             index = jnp.moveaxis(index, 0, 1)
-        return steps(formula, rule, trace, samples.take(at), now, knob, factors, index)
+        after = steps(formula, rule, trace, samples.take(at), now, knob, factors, index)
+        return jax.tree.map(lambda whole, part: whole.at[i].set(part), carry, after)
 
-    knobs = knobs._replace(penalised=jnp.broadcast_to(knobs.penalised, (len(rows), *knobs.penalised.shape)))
-    return lax.map(tile, (rows, state, knobs, batches))  # type: ignore[no-any-return]
+    return lax.fori_loop(0, tiles, tile, (state, costs))
 
 
 def run(
@@ -117,34 +120,47 @@ def run(
     chunk: Chunk,
     dtype: str,
 ) -> tuple[State, np.ndarray | None]:
-    """One dispatch of a chunk; NumPy in, NumPy out."""
+    """One dispatch of a chunk; NumPy in, NumPy out.
+
+    Neurons are padded with dummies that do not run: shared samples to a power of two of them, own samples to the
+    slab's tiles, so that few shapes are compiled.
+    """
     factors = chunk.factors.astype(dtype)
-    if samples.shared:
-        device_state, costs = chunk_shared(
-            formula, rule, chunk.trace, samples.take(rows), jax.tree.map(jnp.array, state), knobs, factors, chunk.batches
-        )
-        return jax.tree.map(np.asarray, device_state), None if costs is None else np.asarray(costs)
-
     count = len(rows)
-    tile = tile_neurons(samples.X)
-    tiles = 1 << max(0, (-(-count // tile) - 1).bit_length())
-    padding = tiles * tile - count
+    tile = 1 if samples.shared else tile_neurons(samples.X)
+    if samples.shared:
+        size = 1 << (count - 1).bit_length()
+    else:
+        size = -(-len(samples.X) // tile) * tile
 
-    def tiled(x: np.ndarray) -> np.ndarray:
-        # dummies repeat the last neuron; they do not run
-        return np.concatenate([x, np.repeat(x[-1:], padding, axis=0)]).reshape(tiles, tile, *x.shape[1:])
+    def padded(x: np.ndarray) -> np.ndarray:
+        return np.concatenate([x, np.repeat(x[-1:], size - count, axis=0)])
 
-    padded = jax.tree.map(tiled, state)
-    padded.phase.reshape(-1)[count:] = STATIONARY
-    held = Knobs(*(k if k is knobs.penalised else tiled(k) for k in knobs))
-    batches = None if chunk.batches is None else tiled(np.moveaxis(chunk.batches, 0, 1))
-    device_state, costs = chunk_own(
-        formula, rule, chunk.trace, samples, tiled(rows), jax.tree.map(jnp.array, padded), held, factors, batches
-    )
-    after = jax.tree.map(lambda x: np.asarray(x).reshape(tiles * tile, *x.shape[2:])[:count], device_state)
-    if costs is None:
-        return after, None
-    return after, np.moveaxis(np.asarray(costs), 1, 0).reshape(len(factors), -1)[:, :count]
+    state = jax.tree.map(padded, state)
+    state.phase[count:] = STATIONARY
+    knobs = Knobs(*(k if k is knobs.penalised else padded(k) for k in knobs))
+    batches = chunk.batches
+    if samples.shared:
+        if batches is not None and batches.shape[1] > 1:
+            batches = np.moveaxis(padded(np.moveaxis(batches, 1, 0)), 0, 1)
+        held = samples.take(padded(rows))
+        state = jax.tree.map(jnp.array, state)
+        after, costs = chunk_shared(formula, rule, chunk.trace, held, state, knobs, factors, batches)
+    else:
+
+        def tiled(x: np.ndarray) -> np.ndarray:
+            return x.reshape(size // tile, tile, *x.shape[1:])
+
+        split = jax.tree.map(lambda x: jnp.array(tiled(x)), state)
+        knobs = Knobs(*(k if k is knobs.penalised else tiled(k) for k in knobs))
+        batches = None if batches is None else tiled(padded(np.moveaxis(batches, 0, 1)))
+        tiles = np.int32(-(-count // tile))
+        after, costs = chunk_own(
+            formula, rule, chunk.trace, samples, tiles, tiled(padded(rows)), split, knobs, factors, batches
+        )
+        after = jax.tree.map(lambda x: x.reshape(size, *x.shape[2:]), after)
+        costs = None if costs is None else jnp.moveaxis(costs, 1, 0).reshape(len(factors), size)
+    return jax.tree.map(lambda x: np.asarray(x)[:count], after), None if costs is None else np.asarray(costs)[:, :count]
 
 
 def tile_neurons(X: Any) -> int:
