@@ -84,12 +84,14 @@ def _cells(column: Any, where: str) -> Cells:
     narwhals = _needed("narwhals")
     kind = column.dtype
     if kind.is_numeric() or kind == narwhals.Boolean:
-        if column.is_null().any() or kind.is_decimal():
-            column = column.cast(narwhals.Float64)
-            return Numbers(np.array([np.nan if v is None else v for v in column.to_list()], np.float64))
-        values = np.asarray(column.to_numpy())
+        if not kind.is_float():
+            integers = kind.is_integer() and not column.is_null().any()
+            column = column if integers else column.cast(narwhals.Float64)
+        absent = np.asarray(column.is_null().to_numpy(), bool)
+        values = np.array(column.fill_null(0).to_numpy() if absent.any() else column.to_numpy())
         if values.dtype.kind == "O":
             values = values.astype(np.float64)
+        values[absent] = np.nan if absent.any() else 0
         return Numbers(values)
     if kind in (narwhals.String, narwhals.Categorical, narwhals.Object) or isinstance(kind, narwhals.Enum):
         return _texts(column.to_list(), where)
