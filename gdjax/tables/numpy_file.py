@@ -14,6 +14,7 @@ import io
 import math
 import os
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -31,6 +32,16 @@ __all__ = ["open_npy", "open_npz"]
 
 Array = npt.NDArray[Any]
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+_BAD_HEADER = (
+    ValueError,
+    KeyError,
+    SyntaxError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+    MemoryError,
+    tokenize.TokenError,
+)
 _BOMB_BYTES, _BOMB_RATIO = 256 << 20, 200
 _BROKEN = (
     zipfile.BadZipFile,
@@ -190,7 +201,7 @@ def _read_array(file: Any, size: int, label: str, member: str) -> Array:
     try:
         version = np.lib.format.read_magic(head)
         shape, fortran, dtype = _HEADERS[version](head)
-    except (ValueError, KeyError, SyntaxError, TypeError, RecursionError, MemoryError, AttributeError) as error:
+    except _BAD_HEADER as error:
         raise FileError(f"{what} not a npy array, or its header is broken; save it with numpy.save") from error
     if dtype.hasobject:
         raise FileError(f"{what} holds Python objects, which need pickle and are refused; save numbers or text")
