@@ -1,4 +1,4 @@
-"""The one inner loop that a compiler does not find by itself: a register-blocked product of narrow panels."""
+"""The two inner loops that a compiler does not find by itself: a product of panels in registers, and a transpose."""
 
 from typing import Any
 
@@ -113,3 +113,41 @@ def panel(
         return context.get_dummy_value()
 
     return signature, generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def transpose(typing: Any, A: Any, a0: Any, a_row: Any, B: Any, b0: Any, b_row: Any) -> Any:
+    """B[v, m] = A[m, v] for m and v each 64 bytes wide, by shuffles of registers; arguments as for `panel`."""
+    if A.dtype != B.dtype:
+        raise TypingError("transpose: one dtype for both")
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        lanes = VECTOR_BYTES // (A.dtype.bitwidth // 8)
+        vector = ir.VectorType(context.get_value_type(A.dtype), lanes)
+        index = ir.IntType(64)
+
+        def integer(i: int) -> Any:
+            return context.cast(builder, args[i], sig.args[i], types.int64)
+
+        def place(array: int, first: Any, step: Any, m: int) -> Any:
+            base = make_array(sig.args[array])(context, builder, args[array]).data
+            offset = builder.add(first, builder.mul(step, index(m)))
+            return builder.bitcast(builder.gep(base, [offset]), vector.as_pointer())
+
+        size = A.dtype.bitwidth // 8
+        a0, a_step, b0, b_step = (integer(i) for i in (1, 2, 4, 5))
+        rows = [builder.load(place(0, a0, a_step, m), align=size) for m in range(lanes)]
+        # interleaving row m with row m + lanes / 2, log2(lanes) times, turns each index's bits around by one
+        half = lanes // 2
+        word = ir.VectorType(ir.IntType(32), lanes)
+        low = ir.Constant(word, [x for i in range(half) for x in (i, lanes + i)])
+        high = ir.Constant(word, [x for i in range(half, lanes) for x in (i, lanes + i)])
+        for _ in range(lanes.bit_length() - 1):
+            rows = [
+                builder.shuffle_vector(rows[m], rows[m + half], mask) for m in range(half) for mask in (low, high)
+            ]
+        for v, row in enumerate(rows):
+            builder.store(row, place(3, b0, b_step, v), align=size)
+        return context.get_dummy_value()
+
+    return types.void(A, a0, a_row, B, b0, b_row), generate

@@ -54,18 +54,19 @@ def multiply(A: Any, a0: Any, a_row: Any, B: Any, b0: Any, b_row: Any, count: An
 
 
 @njit(**OPTIONS)
-def pointwise(z: Any, z0: Any, bias: Any, y: Any, y0: Any, weight: Any, w0: Any, count: Any) -> tuple[Any, Any]:
+def pointwise(z: Any, bias: Any, y: Any, weight: Any) -> tuple[Any, Any]:
     """Turns pre-activations, in place, into weight * slope; returns the sums of weight * cost and of weight * slope."""
     cost_sum = real(0)
     slope_sum = real(0)
-    for n in range(count):
-        at = z[z0 + n] + bias
-        target = y[y0 + n]
-        s = weight[w0 + n]
+    for n in range(len(z)):
+        at = z[n] + bias
+        s = weight[n]
         # a row of weight 0 may be infinite under these parameters: 0 * inf would be NaN
-        c = s * cost(at, target) if s > 0 else real(0)
-        r = s * slope(at, target) if s > 0 else real(0)
-        z[z0 + n] = r
+        c = s * cost(at, y[n])
+        r = s * slope(at, y[n])
+        c = c if s > 0 else real(0)
+        r = r if s > 0 else real(0)
+        z[n] = r
         cost_sum += c
         slope_sum += r
     return cost_sum, slope_sum
@@ -73,15 +74,25 @@ def pointwise(z: Any, z0: Any, bias: Any, y: Any, y0: Any, weight: Any, w0: Any,
 
 @njit(**OPTIONS)
 def pack(X: Any, start: Any, count: Any, by_feature: Any, by_row: Any) -> None:
-    """Copies `count` <= ROWS rows of X (N, D) feature by feature into (D, ROWS), and row by row into (ROWS, padded)."""
+    """Copies `count` <= ROWS rows of X (N, D) to by_row (ROWS, padded), zeros around, and by feature to (padded, ROWS)."""
     D = X.shape[1]
     wide = padded(D)
-    for n in range(ROWS):
-        for j in range(wide):
-            by_row[n * wide + j] = X[start + n, j] if n < count and j < D else real(0)
-    for j in range(D):
-        for n in range(ROWS):
-            by_feature[j * ROWS + n] = by_row[n * wide + j]
+    for n in range(count):
+        for j in range(D):
+            by_row[n * wide + j] = X[start + n, j]
+        for j in range(D, wide):
+            by_row[n * wide + j] = 0
+    for i in range(count * wide, ROWS * wide):
+        by_row[i] = 0
+    turn(wide, by_feature, by_row)
+
+
+@njit(**OPTIONS)
+def turn(wide: Any, by_feature: Any, by_row: Any) -> None:
+    """by_row (ROWS, wide) transposed."""
+    for n in range(0, ROWS, LANES):
+        for j in range(0, wide, LANES):
+            transpose(by_row, n * wide + j, wide, by_feature, j * ROWS + n, ROWS)
 
 
 # One neuron on a large data set: each row is read once, its pre-activation and its part of the gradient taken in turn.
@@ -152,7 +163,7 @@ def range_one(X: Any, y: Any, weight: Any, start: Any, stop: Any, theta: Any, ou
         while at < end:
             count = min(ROWS, end - at)
             project_rows(X, at, count, theta, z)
-            c, r = pointwise(z, 0, theta[D], y, at, weight, at, count)
+            c, r = pointwise(z[:count], theta[D], y[at : at + count], weight[at : at + count])
             out[D + 1] += c
             out[D] += r
             accumulate_rows(X, at, count, z, gradient)
@@ -167,7 +178,7 @@ def range_many(X: Any, y: Any, weight: Any, fold: Any, start: Any, stop: Any, th
     """The same of `count` neurons from `first`: out (count, P + 1)."""
     D = X.shape[1]
     wide = padded(D)
-    by_feature = np.empty(D * ROWS, real)
+    by_feature = np.empty(ROWS * wide, real)
     by_row = np.empty(ROWS * wide, real)
     weights = np.empty(count * D, real)
     for k in range(count):
@@ -191,7 +202,7 @@ def range_many(X: Any, y: Any, weight: Any, fold: Any, start: Any, stop: Any, th
             f = fold[first + k]
             for n in range(ROWS):
                 shares[n] = weight[f, at + n] if n < rows else real(0)
-            c, r = pointwise(z, k * ROWS, theta[first + k, D], targets, 0, shares, 0, ROWS)
+            c, r = pointwise(z[k * ROWS : (k + 1) * ROWS], theta[first + k, D], targets, shares)
             out[k, D + 1] += c
             out[k, D] += r
         multiply(z, 0, ROWS, by_row, 0, wide, ROWS, gradient, 0, wide, count, wide)
@@ -269,22 +280,18 @@ def descend_streamed(X: Any, y: Any, weight: Any, total: Any, fold: Any, state: 
 
 
 @njit(**OPTIONS)
-def evaluate_resident(blocks: Any, D: Any, by_feature: Any, by_row: Any, y: Any, weight: Any, mass: Any, z: Any,
-                      theta: Any, sums: Any, gradient: Any) -> Any:  # fmt: skip
+def evaluate_resident(D: Any, by_feature: Any, by_row: Any, y: Any, weight: Any, mass: Any, z: Any, theta: Any,
+                      sums: Any, gradient: Any) -> Any:  # fmt: skip
     """Mean cost, returned, and gradient (P,) of one neuron on packed samples."""
     wide = padded(D)
+    for n in range(len(z)):
+        z[n] = 0
+    for q in range(len(z) // ROWS):
+        panel(theta, 0, 0, by_feature, q * ROWS * wide, ROWS, D, z, q * ROWS, 0, 1, 4)
+    cost_sum, slope_sum = pointwise(z, theta[D], y, weight)
     for j in range(wide):
         sums[j] = 0
-    cost_sum = 0.0
-    slope_sum = 0.0
-    for q in range(blocks):
-        for n in range(ROWS):
-            z[n] = 0
-        panel(theta, 0, 0, by_feature, q * ROWS * D, ROWS, D, z, 0, 0, 1, 4)
-        c, r = pointwise(z, 0, theta[D], y, q * ROWS, weight, q * ROWS, ROWS)
-        cost_sum += c
-        slope_sum += r
-        multiply(z, 0, 0, by_row, q * ROWS * wide, wide, ROWS, sums, 0, 0, 1, wide)
+    multiply(z, 0, 0, by_row, 0, wide, len(z), sums, 0, 0, 1, wide)
     for j in range(D):
         gradient[j] = sums[j] / mass
     gradient[D] = slope_sum / mass
@@ -297,7 +304,7 @@ def load_all(X: Any, y: Any, weight: Any, by_feature: Any, by_row: Any, targets:
     N, D = X.shape
     wide = padded(D)
     for start in range(0, N, ROWS):
-        pack(X, start, min(ROWS, N - start), by_feature[start * D :], by_row[start * wide :])
+        pack(X, start, min(ROWS, N - start), by_feature[start * wide :], by_row[start * wide :])
     for n in range(len(targets)):
         targets[n] = y[n] if n < N else real(0)
         shares[n] = weight[n] if n < N else real(0)
@@ -311,16 +318,13 @@ def load_batch(X: Any, y: Any, weight: Any, index: Any, by_feature: Any, by_row:
     mass = 0.0
     for n in range(len(targets)):
         row = index[n] if n < len(index) else -1
-        q, lane = n // ROWS, n % ROWS
-        for j in range(D):
-            value = X[row, j] if row >= 0 else real(0)
-            by_row[n * wide + j] = value
-            by_feature[(q * D + j) * ROWS + lane] = value
-        for j in range(D, wide):
-            by_row[n * wide + j] = 0
+        for j in range(wide):
+            by_row[n * wide + j] = X[row, j] if row >= 0 and j < D else real(0)
         targets[n] = y[row] if row >= 0 else real(0)
         shares[n] = weight[row] if row >= 0 else real(0)
         mass += shares[n]
+    for n in range(0, len(targets), ROWS):
+        turn(wide, by_feature[n * wide :], by_row[n * wide :])
     return mass if mass > 0 else 1.0
 
 
@@ -338,11 +342,11 @@ def descend_resident(X: Any, y: Any, weight: Any, total: Any, rows: Any, fold: A
     blocks = (length + ROWS - 1) // ROWS
     tile = max(1, min(16, (A + 63) // 64))
     for part in prange((A + tile - 1) // tile):
-        by_feature = np.empty(blocks * ROWS * D, real)
+        by_feature = np.empty(blocks * ROWS * padded(D), real)
         by_row = np.empty(blocks * ROWS * padded(D), real)
         targets = np.empty(blocks * ROWS, real)
         shares = np.empty(blocks * ROWS, real)
-        z = np.empty(ROWS, real)
+        z = np.empty(blocks * ROWS, real)
         sums = np.empty(padded(D), real)
         theta = np.empty((1, P), real)
         costs = np.empty((CALLS, 1), real)
@@ -366,7 +370,7 @@ def descend_resident(X: Any, y: Any, weight: Any, total: Any, rows: Any, fold: A
                     mass = load_batch(X[rows[k]], y[rows[k]], weight[f], index, by_feature, by_row, targets, shares)
                 for call in range(CALLS if running else 0):
                     argument(call, k, 0, state, knobs, factors[i], theta, costs, gradients)
-                    costs[call, 0] = evaluate_resident(blocks, D, by_feature, by_row, targets, shares, mass, z, theta[0],
+                    costs[call, 0] = evaluate_resident(D, by_feature, by_row, targets, shares, mass, z, theta[0],
                                                        sums, gradients[call, 0])  # fmt: skip
                 if running:
                     finish(k, 0, state, knobs, factors[i], costs, gradients)
@@ -380,10 +384,10 @@ def evaluate_own(X: Any, y: Any, weight: Any, total: Any, theta: Any, costs: Any
     K, N, D = X.shape
     blocks = (N + ROWS - 1) // ROWS
     for k in prange(K):
-        by_feature = np.empty(blocks * ROWS * D, real)
+        by_feature = np.empty(blocks * ROWS * padded(D), real)
         by_row = np.empty(blocks * ROWS * padded(D), real)
         targets = np.empty(blocks * ROWS, real)
         shares = np.empty(blocks * ROWS, real)
         load_all(X[k], y[k], weight[k], by_feature, by_row, targets, shares)
-        costs[k] = evaluate_resident(blocks, D, by_feature, by_row, targets, shares, total[k], np.empty(ROWS, real),
+        costs[k] = evaluate_resident(D, by_feature, by_row, targets, shares, total[k], np.empty(blocks * ROWS, real),
                                      theta[k], np.empty(padded(D), real), gradients[k])  # fmt: skip
