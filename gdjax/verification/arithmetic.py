@@ -1,0 +1,118 @@
+"""What a number system must offer for formulas to be interpreted over it.
+
+The interpreters walk a formula once; the number system decides what comes out: exact values with derivatives
+(`dual`), rounding-error bounds (`running`), or ranges (`interval`).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from gdjax.verification.exact import Array
+
+Number = Any
+
+
+class NotSupported(Exception):
+    """A primitive or function that no rule covers; its name is the message."""
+
+
+class OutOfTime(Exception):
+    """The time allowed for one interpretation has passed."""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Booleans. `doubt` marks those that rounding may flip; `depends` says whether any input can change them."""
+
+    value: Array
+    doubt: Array | None = None
+    depends: bool = False
+    ties: Array | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.value.shape
+
+
+@dataclass
+class Meeting:
+    """One comparison as it was met: where, and what came out."""
+
+    site: str
+    op: str
+    difference: Number
+    value: Array
+    ties: Array
+
+
+@dataclass
+class Context:
+    """Where the interpreter stands, and who listens to the comparisons."""
+
+    site: str = ""
+    listener: Callable[[Meeting], None] | None = None
+    muted: bool = False
+    deadline: float | None = None
+    steps: itertools.count[int] = field(default_factory=itertools.count)
+
+
+class Arithmetic(Protocol):
+    """Elementwise operations broadcast as NumPy's do."""
+
+    context: Context
+
+    def const(self, array: Any) -> Number: ...
+    def shape(self, a: Number) -> tuple[int, ...]: ...
+    def depends(self, a: Number) -> bool: ...
+    def add(self, a: Number, b: Number) -> Number: ...
+    def neg(self, a: Number) -> Number: ...
+    def mul(self, a: Number, b: Number) -> Number: ...
+    def div(self, a: Number, b: Number) -> Number: ...
+    def power(self, a: Number, b: Number) -> Number: ...
+    def unary(self, name: str, a: Number) -> Number: ...
+    def rounded(self, name: str, a: Number) -> Number: ...
+    def compare(self, op: str, a: Number, b: Number) -> Truth: ...
+    def select(self, truth: Truth, yes: Number, no: Number) -> Number: ...
+    def from_truth(self, truth: Truth) -> Number: ...
+    def is_nan(self, a: Number) -> Truth: ...
+    def is_finite(self, a: Number) -> Truth: ...
+    def take(self, a: Number, index: Array) -> Number: ...
+    def concat(self, arrays: Sequence[Number], axis: int) -> Number: ...
+    def sum(self, a: Number, axes: tuple[int, ...]) -> Number: ...
+    def matmul(self, a: Number, b: Number) -> Number: ...
+    def detach(self, a: Number) -> Number: ...
+    def concrete(self, a: Number) -> Array: ...
+    def order(self, a: Number, axis: int) -> Array: ...
+    def atan2(self, a: Number, b: Number) -> Number: ...
+
+
+COMPARISONS: dict[str, Callable[[Array, Array], Array]] = {
+    "gt": lambda greater, equal: greater,
+    "ge": lambda greater, equal: greater | equal,
+    "lt": lambda greater, equal: ~greater & ~equal,
+    "le": lambda greater, equal: ~greater,
+    "eq": lambda greater, equal: equal,
+    "ne": lambda greater, equal: ~equal,
+}
+
+
+def moved(arithmetic: Arithmetic, a: Number | Truth, move: Callable[[Array], Any]) -> Number | Truth:
+    """Apply a NumPy function that only moves entries about, by applying it to their positions."""
+    shape = a.shape if isinstance(a, Truth) else arithmetic.shape(a)
+    index = np.asarray(move(np.arange(int(np.prod(shape, dtype=np.int64))).reshape(shape)))
+    return taken(arithmetic, a, index)
+
+
+def taken(arithmetic: Arithmetic, a: Number | Truth, index: Array) -> Number | Truth:
+    """The flattened entries at `index`."""
+    if isinstance(a, Truth):
+        return Truth(
+            a.value.reshape(-1)[index], None if a.doubt is None else a.doubt.reshape(-1)[index], a.depends
+        )
+    return arithmetic.take(a, index)

@@ -1,0 +1,115 @@
+"""How far a correct float result may be from the exact one, at one input."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from gdjax.verification.arithmetic import Context, NotSupported, OutOfTime, Truth
+from gdjax.verification.exact import Array
+from gdjax.verification.interpreter import Sides, Walk
+from gdjax.verification.program import Opaque, Program
+from gdjax.verification.running import Running, RunningErrors, gamma
+
+
+@dataclass(frozen=True)
+class Bound:
+    """`tight` is 0 where the formula is exact in floats in any order; `loose` covers other correct formulas of the same
+    cost and, where `tight` is 0, tells a last-digit difference from a wrong answer."""
+
+    tight: tuple[Array, ...]
+    loose: tuple[Array, ...]
+
+
+@dataclass
+class Bounds:
+    """Bounds from the gradient itself where it can be interpreted, else from reverse-mode autodiff of the cost."""
+
+    gradient: Program
+    reference: Program | None
+    wrt: tuple[int, ...]
+    dtype: Any
+    limit: float = 5.0
+    source: str = field(default="", init=False)
+
+    def at(self, args: Sequence[Any], exact: Sequence[Array], rounded_constants: bool) -> Bound:
+        """Bounds for each output, at one input where the exact gradient is known (as floats)."""
+        for name, program in (("gradient", self.gradient), ("autodiff", self.reference)):
+            if program is None or program.way == "opaque":
+                continue
+            try:
+                tight = self._errors(program, args, False, True, rounded_constants)
+                loose = self._errors(program, args, True, name == "autodiff", rounded_constants)
+                resolved = self._errors(program, args, True, False, rounded_constants)
+            except (NotSupported, Opaque, OutOfTime):
+                continue
+            if len(tight) != len(self.wrt) or any(np.shape(t) != np.shape(e) for t, e in zip(tight, exact, strict=True)):
+                continue
+            self.source = name
+            factor = 2.0 if name == "gradient" else 4.0
+            wide = [
+                factor * np.where(t == 0, r, t if name == "gradient" else np.maximum(t, w))
+                for t, w, r in zip(tight, loose, resolved, strict=True)
+            ]
+            return Bound(tuple(tight), tuple(wide))
+        self.source = "size"
+        count = sum(int(np.size(a)) for a in args if isinstance(a, (np.ndarray, np.generic))) + 16
+        unit = float(np.finfo(self.dtype).eps) / 2
+        top = max((float(np.max(np.abs(e), initial=0.0)) for e in exact), default=0.0)
+        wide = [np.full(np.shape(e), 8 * gamma(count, unit) * top) for e in exact]
+        return Bound(tuple(wide), tuple(wide))
+
+    def _errors(
+        self, program: Program, args: Sequence[Any], every: bool, doubts: bool, rounded_constants: bool
+    ) -> list[Array]:
+        context = Context(deadline=time.monotonic() + self.limit)
+        A = RunningErrors(self.dtype, every, doubts, rounded_constants, context)
+        outs = program.run(Walk([A]), args, running_inputs(args, program.varying))
+        found = []
+        for (out,) in outs:
+            running = A.from_truth(out) if isinstance(out, Truth) else out
+            error = np.broadcast_to(running.error, running.value.shape)
+            found.append(np.where(np.isnan(error) | ~np.isfinite(running.value), np.inf, error))
+        return found
+
+
+def running_inputs(args: Sequence[Any], varying: Sequence[int]) -> list[Sides]:
+    found: list[Sides] = []
+    for i in varying:
+        array = np.asarray(args[i])
+        if array.dtype == bool:
+            found.append((Truth(array, None, True),))
+        else:
+            value = array.astype(np.float64)
+            found.append((Running(value, np.zeros_like(value), True),))
+    return found
+
+
+def has_rounded_constants(traced: Any, digits: int) -> bool:
+    """Whether a jaxpr holds a constant that fills the mantissa, one that its author had to round."""
+    jaxpr = getattr(traced, "jaxpr", traced)
+    for const in getattr(traced, "consts", ()):
+        if _fills(const, digits):
+            return True
+    for eqn in jaxpr.eqns:
+        if any(_fills(v.val, digits) for v in eqn.invars if hasattr(v, "val")):
+            return True
+        for value in eqn.params.values():
+            for inner in value if isinstance(value, (tuple, list)) else (value,):
+                if hasattr(inner, "eqns") or hasattr(inner, "jaxpr"):
+                    if has_rounded_constants(inner, digits):
+                        return True
+    return False
+
+
+def _fills(value: Any, digits: int) -> bool:
+    array = np.asarray(value)
+    if array.dtype.kind != "f" or array.size == 0:
+        return False
+    finite = array[np.isfinite(array)].astype(np.float64)
+    mantissa, _ = np.frexp(finite)
+    return bool(np.any(np.ldexp(mantissa, digits - 8) % 1.0 != 0))

@@ -1,0 +1,77 @@
+"""Which outcomes of each comparison were met."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from gdjax.verification.arithmetic import Meeting, NotSupported, OutOfTime, Truth
+from gdjax.verification.domain import Domain
+from gdjax.verification.interpreter import Sides, Walk
+from gdjax.verification.interval import Interval, Intervals
+from gdjax.verification.oracle import values_of
+from gdjax.verification.program import Opaque, Program
+from gdjax.verification.report import Branch
+
+# Beyond this an unmet outcome would need numbers that no training meets.
+_WIDEST = 1e30
+
+
+@dataclass
+class Coverage:
+    """The comparisons of one program, gathered over inputs."""
+
+    of: str
+    program: Program
+    met: dict[str, set[str]] = field(default_factory=dict)
+    possible: dict[str, set[bool]] = field(default_factory=dict)
+
+    def visit(self, args: Sequence[Any]) -> None:
+        """Run the program exactly at an input and note what its comparisons gave."""
+        try:
+            values_of(self.program, args, 2.0, self._note)
+        except (NotSupported, Opaque, OutOfTime):
+            return
+
+    def _note(self, meeting: Meeting) -> None:
+        seen = self.met.setdefault(meeting.site, set())
+        if meeting.value.any():
+            seen.add("true")
+        if not meeting.value.all():
+            seen.add("false")
+        if meeting.ties.any():
+            seen.add("tie")
+
+    def reach(self, args: Sequence[Any], domains: Sequence[Domain]) -> None:
+        """Prove outcomes impossible for inputs of these domains, by intervals."""
+        boxes: list[Sides] = []
+        for i in self.program.varying:
+            array = np.asarray(args[i])
+            if array.dtype == bool:
+                boxes.append((Truth(array, np.ones(array.shape, bool), True),))
+                continue
+            domain = domains[i]
+            low, high = (array, array) if domain.fixed else (domain.low, domain.high)
+            low, high = np.maximum(low, -_WIDEST), np.minimum(high, _WIDEST)
+            shape = array.shape
+            boxes.append((Interval(np.broadcast_to(low, shape).astype(float), np.broadcast_to(high, shape).astype(float), True),))
+        A = Intervals()
+        try:
+            self.program.run(Walk([A]), args, boxes)
+        except (NotSupported, Opaque, OutOfTime, RecursionError):
+            return
+        for site, outcomes in A.outcomes.items():
+            self.possible.setdefault(site, set()).update(outcomes)
+
+    def branches(self) -> tuple[Branch, ...]:
+        found = []
+        for site, seen in self.met.items():
+            possible = self.possible.get(site, {True, False})
+            wanted = [str(side).lower() for side in (True, False)]
+            impossible = tuple(w for w in wanted if (w == "true") not in possible)
+            missing = tuple(w for w in wanted if w not in seen and w not in impossible)
+            found.append(Branch(site.partition(":")[2] or site, self.of, tuple(sorted(seen)), missing, impossible))
+        return tuple(found)

@@ -1,0 +1,397 @@
+"""Arrays of exact real numbers.
+
+An `Exact` is `num / den`: integers over one positive common denominator, held as int64 while they fit and as Python
+integers beyond. Every finite float is such a number, and sums, products and quotients of them stay exact. Where a
+transcendental function enters, the entries become 400-bit mpmath numbers, 347 bits finer than a float64.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from typing import Any
+
+import mpmath
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+PRECISION = 400
+_INT64_BITS = 62
+_WIDEST_DENOMINATOR = 1024
+_WIDEST_INTEGER = 20_000
+
+MP = mpmath.MPContext()
+MP.prec = PRECISION
+_NAN = MP.mpf("nan")
+_INF = MP.mpf("inf")
+# Two 400-bit numbers closer than this, relative to their size, are one number computed in two ways.
+SAME = MP.mpf(2) ** -320
+
+
+class Exact:
+    """`num / den`, or 400-bit numbers in `num` where `mp`. `bits` bounds the length of the integers."""
+
+    __slots__ = ("bits", "den", "mp", "num")
+
+    def __init__(self, num: Array, den: int = 1, bits: int | None = None, mp: bool = False) -> None:
+        self.num = num if isinstance(num, np.ndarray) else _zero_dimensional(num)
+        self.den = den
+        self.mp = mp
+        self.bits = 0 if mp else (_bits(num) if bits is None else bits)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.num.shape
+
+    def __repr__(self) -> str:
+        return f"Exact({to_fractions(self).tolist()!r})"
+
+
+def _zero_dimensional(value: Any) -> Array:
+    """NumPy returns a bare object for a zero-dimensional result."""
+    if isinstance(value, np.generic):
+        return np.asarray(value)
+    out = np.empty((), object)
+    out[()] = value
+    return out
+
+
+def _bits(num: Array) -> int:
+    if num.size == 0:
+        return 0
+    if num.dtype == object:
+        return max(int(n).bit_length() for n in num.ravel())
+    return int(np.abs(num).max()).bit_length()
+
+
+def _big(num: Array) -> Array:
+    return num if num.dtype == object else num.astype(object)
+
+
+def _fitting(a: Exact, b: Exact, bits: int) -> tuple[Array, Array, int]:
+    """The numerators of both in a type that holds results of so many bits."""
+    if bits > _INT64_BITS and a.num.dtype != object and b.num.dtype != object:
+        bits = _bits(a.num) + _bits(b.num) + 1
+    if bits > _INT64_BITS or a.num.dtype == object or b.num.dtype == object:
+        return _big(a.num), _big(b.num), bits
+    return a.num, b.num, bits
+
+
+def from_array(array: Any) -> Exact:
+    """The exact values of a NumPy array of booleans, integers or floats."""
+    array = np.asarray(array)
+    if array.dtype.kind in "bi":
+        return Exact(array.astype(np.int64))
+    if array.dtype.kind == "u":
+        return Exact(array.astype(object))
+    values = array.astype(np.float64)
+    if not np.isfinite(values).all():
+        return Exact(_elementwise(lambda x: MP.mpf(float(x)), values), mp=True)
+    mantissa, exponent = np.frexp(values)
+    integers = np.ldexp(mantissa, 53).astype(np.int64)
+    if not integers.any():
+        return Exact(np.zeros(values.shape, np.int64), bits=0)
+    used = integers != 0
+    twos = np.where(used, integers & -integers, 1)
+    integers = integers // twos
+    exponent = np.where(used, exponent - 53 + np.log2(twos).astype(np.int64), np.iinfo(np.int32).max)
+    lowest = min(int(exponent.min()), 0)
+    shift = np.where(used, exponent - lowest, 0)
+    if int((shift + np.ceil(np.log2(np.abs(integers) + 1.0))).max()) <= _INT64_BITS:
+        return Exact(integers << shift, 1 << -lowest)
+    return Exact(_elementwise2(lambda n, s: int(n) << int(s), integers, shift), 1 << -lowest)
+
+
+def from_fraction(value: Fraction | int) -> Exact:
+    value = Fraction(value)
+    num = np.empty((), object)
+    num[()] = value.numerator
+    return Exact(num, value.denominator)
+
+
+def zeros(shape: tuple[int, ...]) -> Exact:
+    return Exact(np.zeros(shape, np.int64), bits=0)
+
+
+def _elementwise(function: Callable[[Any], Any], array: Array) -> Array:
+    out = np.empty(array.shape, object)
+    flat = out.reshape(-1)
+    for i, x in enumerate(array.reshape(-1)):
+        flat[i] = function(x)
+    return out
+
+
+def _elementwise2(function: Callable[[Any, Any], Any], a: Array, b: Array) -> Array:
+    a, b = np.broadcast_arrays(a, b)
+    out = np.empty(a.shape, object)
+    flat = out.reshape(-1)
+    for i, (x, y) in enumerate(zip(a.reshape(-1), b.reshape(-1), strict=True)):
+        flat[i] = function(x, y)
+    return out
+
+
+def to_mp(a: Exact) -> Exact:
+    """The same numbers in 400 bits."""
+    if a.mp:
+        return a
+    den = MP.mpf(a.den)
+    return Exact(_elementwise(lambda n: MP.mpf(int(n)) / den, a.num), mp=True)
+
+
+def to_fractions(a: Exact) -> Array:
+    """An object array of Fractions (of floats where a number is not finite)."""
+    if a.mp:
+        return _elementwise(_mp_fraction, a.num)
+    return _elementwise(lambda n: Fraction(int(n), a.den), a.num)
+
+
+def _mp_fraction(x: Any) -> Any:
+    if not MP.isfinite(x):
+        return float(x)
+    sign, mantissa, exponent, _ = x._mpf_
+    value = Fraction(int(mantissa)) * Fraction(2) ** int(exponent)
+    return -value if sign else value
+
+
+def to_float(a: Exact) -> Array:
+    """The nearest float64 of each."""
+    if a.mp:
+        return np.array([float(x) for x in a.num.reshape(-1)], np.float64).reshape(a.shape)
+    if a.num.dtype != object and a.bits <= 53 and a.den & (a.den - 1) == 0 and a.den.bit_length() < 1000:
+        return np.asarray(a.num.astype(np.float64) / float(a.den))
+    return np.array([_ratio(int(n), a.den) for n in a.num.reshape(-1)], np.float64).reshape(a.shape)
+
+
+def _ratio(num: int, den: int) -> float:
+    try:
+        return num / den
+    except OverflowError:
+        return math.copysign(math.inf, num)
+
+
+def _narrow(a: Exact) -> Exact:
+    """Cancel what numerators and denominator share once they grow long; give exactness up beyond all use."""
+    if a.mp or a.den.bit_length() + a.bits < _WIDEST_DENOMINATOR:
+        return a
+    common = math.gcd(a.den, *(int(n) for n in a.num.reshape(-1)))
+    if common > 1:
+        a = Exact(_elementwise(lambda n: int(n) // common, a.num), a.den // common)
+    return to_mp(a) if max(a.bits, a.den.bit_length()) > _WIDEST_INTEGER else a
+
+
+def _aligned(a: Exact, b: Exact) -> tuple[Exact, Exact]:
+    """Both over one denominator, or both in 400 bits."""
+    if a.mp or b.mp:
+        return to_mp(a), to_mp(b)
+    if a.den == b.den:
+        return a, b
+    den = math.lcm(a.den, b.den)
+    return _over(a, den), _over(b, den)
+
+
+def _over(a: Exact, den: int) -> Exact:
+    factor = den // a.den
+    return a if factor == 1 else Exact(_times(a.num, factor, a.bits), den, a.bits + factor.bit_length())
+
+
+def _times(num: Array, factor: int, bits: int) -> Array:
+    if num.dtype != object and bits + factor.bit_length() <= _INT64_BITS:
+        return num * factor
+    return np.asarray(_big(num) * factor, dtype=object)
+
+
+def add(a: Exact, b: Exact) -> Exact:
+    a, b = _aligned(a, b)
+    if a.mp:
+        return Exact(a.num + b.num, mp=True)
+    x, y, bits = _fitting(a, b, max(a.bits, b.bits) + 1)
+    return _narrow(Exact(x + y, a.den, bits))
+
+
+def subtract(a: Exact, b: Exact) -> Exact:
+    return add(a, negative(b))
+
+
+def negative(a: Exact) -> Exact:
+    return Exact(-a.num, a.den, a.bits, a.mp)
+
+
+def multiply(a: Exact, b: Exact) -> Exact:
+    if a.mp or b.mp:
+        return Exact(to_mp(a).num * to_mp(b).num, mp=True)
+    x, y, bits = _fitting(a, b, a.bits + b.bits)
+    return _narrow(Exact(x * y, a.den * b.den, bits))
+
+
+def divide(a: Exact, b: Exact) -> Exact:
+    """a / b, exact; a division by zero gives what IEEE 754 gives, infinity or NaN."""
+    if not (a.mp or b.mp):
+        divisors = {int(n) for n in b.num.reshape(-1)}
+        common = math.lcm(*divisors) if divisors and 0 not in divisors else 0
+        if common and common.bit_length() <= _WIDEST_DENOMINATOR:
+            inverse = Exact(_elementwise(lambda n: common // int(n) * b.den, b.num), common)
+            if inverse.bits <= _INT64_BITS:
+                inverse.num = inverse.num.astype(np.int64)
+            return multiply(a, inverse)
+    return Exact(_elementwise2(_quotient, to_mp(a).num, to_mp(b).num), mp=True)
+
+
+def _quotient(x: Any, y: Any) -> Any:
+    if y == 0:
+        return _NAN if x == 0 or MP.isnan(x) else (_INF if x > 0 else -_INF)
+    return x / y
+
+
+def truncated_quotient(a: Exact, b: Exact) -> Exact:
+    """Integer division towards zero, of integers."""
+    return from_object(_elementwise2(lambda x, y: _truncate(Fraction(x) / y) if y else 0, to_fractions(a), to_fractions(b)))
+
+
+def _truncate(x: Any) -> int:
+    return math.trunc(x)
+
+
+def from_object(values: Array) -> Exact:
+    """From an object array of integers or Fractions."""
+    fractions = [Fraction(v) for v in values.reshape(-1)]
+    den = math.lcm(*(f.denominator for f in fractions)) if fractions else 1
+    out = np.empty(len(fractions), object)
+    for i, f in enumerate(fractions):
+        out[i] = f.numerator * (den // f.denominator)
+    out = out.reshape(values.shape)
+    exact = Exact(out, den)
+    if exact.bits <= _INT64_BITS:
+        exact.num = out.astype(np.int64)
+    return exact
+
+
+def where(mask: Array, a: Exact, b: Exact) -> Exact:
+    a, b = _aligned(a, b)
+    if a.mp:
+        return Exact(np.asarray(np.where(mask, a.num, b.num), object), mp=True)
+    x, y, bits = _fitting(a, b, max(a.bits, b.bits))
+    return Exact(np.where(mask, x, y), a.den, bits)
+
+
+def take(a: Exact, index: Array, lead: int = 0) -> Exact:
+    """The flattened entries at `index` (after `lead` leading axes that stay)."""
+    if lead:
+        flat = a.num.reshape(*a.num.shape[:lead], -1)
+        return Exact(flat[(slice(None),) * lead + (index,)], a.den, a.bits, a.mp)
+    taken = a.num.reshape(-1)[index]
+    return Exact(taken if isinstance(taken, np.ndarray) else taken, a.den, a.bits, a.mp)
+
+
+def concatenate(arrays: Sequence[Exact], axis: int) -> Exact:
+    if any(a.mp for a in arrays):
+        return Exact(np.concatenate([to_mp(a).num for a in arrays], axis), mp=True)
+    den = math.lcm(*(a.den for a in arrays))
+    over = [_over(a, den) for a in arrays]
+    bits = max(a.bits for a in over)
+    if bits > _INT64_BITS or any(a.num.dtype == object for a in over):
+        return Exact(np.concatenate([_big(a.num) for a in over], axis), den, bits)
+    return Exact(np.concatenate([a.num for a in over], axis), den, bits)
+
+
+def total(a: Exact, axes: tuple[int, ...]) -> Exact:
+    """The sum over some axes."""
+    if not axes:
+        return a
+    count = math.prod(a.shape[i] for i in axes)
+    if a.mp:
+        if count == 0:
+            return zeros(tuple(n for i, n in enumerate(a.shape) if i not in axes))
+        return Exact(np.add.reduce(a.num, axis=axes), mp=True)
+    bits = a.bits + count.bit_length()
+    num = a.num
+    if num.dtype != object and bits > _INT64_BITS:
+        bits = _bits(num) + count.bit_length()
+        num = num if bits <= _INT64_BITS else _big(num)
+    return Exact(np.add.reduce(num, axis=axes), a.den, bits)
+
+
+def matmul(a: Exact, b: Exact) -> Exact:
+    """Batched matrix product of (..., M, K) by (..., K, N)."""
+    if a.shape[-1] == 0:
+        return zeros(np.broadcast_shapes(a.shape[:-2], b.shape[:-2]) + (a.shape[-2], b.shape[-1]))
+    if a.mp or b.mp:
+        return Exact(np.asarray(np.matmul(to_mp(a).num, to_mp(b).num), object), mp=True)
+    bits = a.bits + b.bits + int(a.shape[-1]).bit_length()
+    x, y = a.num, b.num
+    if bits > _INT64_BITS:
+        bits = _bits(x) + _bits(y) + int(a.shape[-1]).bit_length()
+    if bits > _INT64_BITS or x.dtype == object or y.dtype == object:
+        x, y = _big(x), _big(y)
+    return _narrow(Exact(np.matmul(x, y), a.den * b.den, bits))
+
+
+def compare(a: Exact, b: Exact) -> tuple[Array, Array]:
+    """Where a > b, and where a == b. NaN is neither."""
+    a, b = _aligned(a, b)
+    if a.mp:
+        difference = Exact(a.num - b.num, mp=True).num
+        near = _elementwise2(lambda x, y: SAME * max(abs(x), abs(y)), a.num, b.num)
+        infinite = np.asarray(a.num == b.num, bool)
+        equal = infinite | _elementwise2(lambda d, n: abs(d) <= n and MP.isfinite(d), difference, near).astype(bool)
+        return np.asarray(a.num > b.num, bool) & ~equal, equal
+    return np.asarray(a.num > b.num, bool), np.asarray(a.num == b.num, bool)
+
+
+def is_zero(a: Exact) -> bool:
+    return bool(not a.mp and a.bits == 0) or not np.any(a.num != 0)
+
+
+def is_nan(a: Exact) -> Array:
+    if not a.mp:
+        return np.zeros(a.shape, bool)
+    return np.asarray(_elementwise(lambda x: bool(MP.isnan(x)), a.num), bool)
+
+
+def is_finite(a: Exact) -> Array:
+    if not a.mp:
+        return np.ones(a.shape, bool)
+    return np.asarray(_elementwise(lambda x: bool(MP.isfinite(x)), a.num), bool)
+
+
+def apply(function: Callable[[Any], Any], a: Exact) -> Exact:
+    """A function of 400-bit numbers, entry by entry; NaN where it is not real."""
+
+    def real(x: Any) -> Any:
+        try:
+            value = function(x)
+        except (ValueError, ZeroDivisionError, OverflowError, mpmath.libmp.ComplexResult):
+            return _NAN
+        return _NAN if isinstance(value, mpmath.ctx_mp_python._mpc) else MP.convert(value)
+
+    return Exact(_elementwise(real, to_mp(a).num), mp=True)
+
+
+def apply2(function: Callable[[Any, Any], Any], a: Exact, b: Exact) -> Exact:
+    """The same for a function of two numbers."""
+
+    def real(x: Any, y: Any) -> Any:
+        try:
+            value = function(x, y)
+        except (ValueError, ZeroDivisionError, OverflowError, mpmath.libmp.ComplexResult):
+            return _NAN
+        return _NAN if isinstance(value, mpmath.ctx_mp_python._mpc) else MP.convert(value)
+
+    return Exact(_elementwise2(real, to_mp(a).num, to_mp(b).num), mp=True)
+
+
+def integers(function: Callable[[Any], int], a: Exact) -> Exact:
+    """A function to the integers (floor, round), of the exact value."""
+    return from_object(_elementwise(function, to_fractions(a)))
+
+
+def order(a: Exact, axis: int) -> Array:
+    """Indices that sort along an axis, stable."""
+    keys = to_fractions(a)
+    moved = np.moveaxis(keys, axis, -1)
+    out = np.empty(moved.shape, np.int64)
+    for place in np.ndindex(moved.shape[:-1]):
+        row = list(moved[place])
+        out[place] = sorted(range(len(row)), key=row.__getitem__)
+    return np.moveaxis(out, -1, axis)

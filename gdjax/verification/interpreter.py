@@ -1,0 +1,187 @@
+"""Walk a jaxpr over number systems, in step on both sides of a kink.
+
+A walk has one number system a side. Values that agree on both sides need no more thought; where they agree and their
+derivatives do not, the point is a kink, and `settle` picks what the convention says before entries are mixed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from gdjax.verification.arithmetic import Arithmetic, NotSupported, OutOfTime, Truth
+from gdjax.verification.primitives import MIXING, RULES, number, truth
+
+Sides = tuple[Any, ...]
+Settle = Callable[[Sides], Sides]
+
+_NESTED = {
+    "jit": "jaxpr",
+    "pjit": "jaxpr",
+    "closed_call": "call_jaxpr",
+    "core_call": "call_jaxpr",
+    "remat_call": "call_jaxpr",
+    "custom_jvp_call": "call_jaxpr",
+    "custom_vjp_call": "call_jaxpr",
+    "custom_vjp_call_jaxpr": "fun_jaxpr",
+    "checkpoint": "jaxpr",
+    "remat": "jaxpr",
+    "remat2": "jaxpr",
+    "custom_lin": "jaxpr",
+}
+_OPEN = {"scan", "while", "cond"}
+SUPPORTED = frozenset({*RULES, *_NESTED, *_OPEN}) - {"move", "is_nan"}
+
+
+class Walk:
+    """One walk: the sides' number systems and the kink convention."""
+
+    def __init__(self, sides: Sequence[Arithmetic], settle: Settle | None = None) -> None:
+        self.sides = tuple(sides)
+        self.settle = settle
+
+    def const(self, array: Any) -> Sides:
+        array = np.asarray(array)
+        if array.dtype == bool:
+            return tuple(Truth(array) for _ in self.sides)
+        if array.dtype.kind not in "iuf" and array.dtype.name not in ("bfloat16",) and "float" not in array.dtype.name:
+            raise NotSupported(f"values of dtype {array.dtype}")
+        return tuple(A.const(array) for A in self.sides)
+
+    def apply(self, name: str, params: dict[str, Any], *args: Sides) -> Any:
+        """One primitive on all sides. Returns the sides of its output, or a list of them."""
+        apply = RULES.get(name)
+        if apply is None:
+            raise NotSupported(name)
+        if self.settle is not None and len(self.sides) == 2 and name in MIXING:
+            args = tuple(self.settle(a) for a in args)
+        results = []
+        for i, A in enumerate(self.sides):
+            deadline = A.context.deadline
+            if deadline is not None and time.monotonic() > deadline:
+                raise OutOfTime(name)
+            results.append(apply(A, {**params, "name": name}, *(a[i] for a in args)))
+        if isinstance(results[0], list):
+            return [tuple(column) for column in zip(*results, strict=True)]
+        return tuple(results)
+
+    def at(self, site: str) -> None:
+        for A in self.sides:
+            A.context.site = site
+
+    def run(self, closed: Any, args: Sequence[Sides], path: str = "") -> list[Sides]:
+        """Evaluate a closed jaxpr."""
+        jaxpr = getattr(closed, "jaxpr", closed)
+        consts = [self.const(c) for c in getattr(closed, "consts", ())]
+        env: dict[Any, Sides] = dict(zip(jaxpr.constvars, consts, strict=True))
+        env.update(zip(jaxpr.invars, args, strict=True))
+
+        def read(atom: Any) -> Sides:
+            return self.const(atom.val) if hasattr(atom, "val") else env[atom]
+
+        for place, eqn in _live(jaxpr):
+            values = [read(v) for v in eqn.invars]
+            outs = self._equation(eqn, values, f"{path}{place}")
+            env.update(zip(eqn.outvars, outs, strict=True))
+        return [read(v) for v in jaxpr.outvars]
+
+    def _equation(self, eqn: Any, values: list[Sides], path: str) -> list[Sides]:
+        name = eqn.primitive.name
+        params = eqn.params
+        if name in _NESTED:
+            return self.run(params[_NESTED[name]], values, f"{path}/")
+        if name == "scan":
+            return self._scan(params, values, path)
+        if name == "while":
+            return self._while(params, values, path)
+        if name == "cond":
+            return self._cond(params, values, path)
+        if name in ("div", "convert_element_type"):
+            params = {**params, "integer": eqn.invars[0].aval.dtype.kind in "iu"}
+        if name in _DECIDING:
+            self.at(f"{path}:{name}{_line(eqn)}")
+        out = self.apply(name, params, *values)
+        return out if isinstance(out, list) else [out]
+
+    def _scan(self, p: dict[str, Any], values: list[Sides], path: str) -> list[Sides]:
+        consts, carries = p["num_consts"], p["num_carry"]
+        fixed, carry, xs = values[:consts], values[consts : consts + carries], values[consts + carries :]
+        length = p["length"]
+        rows: list[list[Sides]] = []
+        for i in range(length - 1, -1, -1) if p["reverse"] else range(length):
+            slices = [self.apply("move", {"function": lambda x, i=i: x[i]}, x) for x in xs]
+            outs = self.run(p["jaxpr"], [*fixed, *carry, *slices], f"{path}/")
+            carry = outs[:carries]
+            rows.append(outs[carries:])
+        if p["reverse"]:
+            rows.reverse()
+        stacked = []
+        for column in zip(*rows, strict=True):
+            lifted = [self.apply("move", {"function": lambda x: x[None]}, entry) for entry in column]
+            stacked.append(self.apply("concatenate", {"dimension": 0}, *lifted))
+        if not rows:
+            inner = getattr(p["jaxpr"], "jaxpr", p["jaxpr"])
+            stacked = [self.const(np.zeros((0, *v.aval.shape))) for v in inner.outvars[carries:]]
+        return [*carry, *stacked]
+
+    def _while(self, p: dict[str, Any], values: list[Sides], path: str) -> list[Sides]:
+        a, b = p["cond_nconsts"], p["body_nconsts"]
+        test, body, carry = values[:a], values[a : a + b], values[a + b :]
+        while True:
+            (verdict,) = self.run(p["cond_jaxpr"], [*test, *carry], f"{path}?")
+            go = [bool(truth(A, v).value) for A, v in zip(self.sides, verdict, strict=True)]
+            if len(set(go)) > 1:
+                raise NotSupported("a loop that ends differently on the two sides of a kink")
+            if not go[0]:
+                return list(carry)
+            carry = self.run(p["body_jaxpr"], [*body, *carry], f"{path}/")
+
+    def _cond(self, p: dict[str, Any], values: list[Sides], path: str) -> list[Sides]:
+        branches = p["branches"]
+        which = []
+        for A, v in zip(self.sides, values[0], strict=True):
+            index = int(A.concrete(number(A, v)))
+            which.append(min(max(index, 0), len(branches) - 1))
+        if len(set(which)) == 1:
+            return self.run(branches[which[0]], values[1:], f"{path}.{which[0]}/")
+        outs = []
+        for i, A in enumerate(self.sides):
+            alone = Walk([A], None)
+            outs.append(alone.run(branches[which[i]], [(v[i],) for v in values[1:]], f"{path}.{which[i]}/"))
+        return [tuple(side[0] for side in column) for column in zip(*outs, strict=True)]
+
+
+_DECIDING = {"eq", "ne", "lt", "le", "gt", "ge", "max", "min", "abs", "sign", "clamp"}
+_LIVE: dict[int, tuple[Any, list[tuple[int, Any]]]] = {}
+
+
+def _live(jaxpr: Any) -> list[tuple[int, Any]]:
+    """The equations that the outputs need, with their places."""
+    known = _LIVE.get(id(jaxpr))
+    if known is not None and known[0] is jaxpr:
+        return known[1]
+    needed = {v for v in jaxpr.outvars if not hasattr(v, "val")}
+    kept = []
+    for place in range(len(jaxpr.eqns) - 1, -1, -1):
+        eqn = jaxpr.eqns[place]
+        if any(v in needed for v in eqn.outvars):
+            needed.update(v for v in eqn.invars if not hasattr(v, "val"))
+            kept.append((place, eqn))
+    kept.reverse()
+    if len(_LIVE) > 4096:
+        _LIVE.clear()
+    _LIVE[id(jaxpr)] = (jaxpr, kept)
+    return kept
+
+
+def _line(eqn: Any) -> str:
+    """Where the user wrote it, as far as JAX knows."""
+    frames = getattr(eqn.source_info, "traceback", None)
+    for frame in frames.frames if frames is not None else ():
+        name = frame.file_name.replace("\\", "/")
+        if "/site-packages/" not in name and "/gdjax/verification/" not in name and not name.startswith("<frozen"):
+            return f" at {name.rsplit('/', 1)[-1]}:{frame.line_num}"
+    return ""

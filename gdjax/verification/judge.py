@@ -1,0 +1,154 @@
+"""Judge one call of the gradient against the exact answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from gdjax.verification import exact as ex
+from gdjax.verification.bounds import Bound
+from gdjax.verification.cases import Case
+from gdjax.verification.exact import Array, Exact
+from gdjax.verification.oracle import Answer
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One input with what came out: `wrong` marks entries outside any rounding, `last` those off in the last digits where
+    every correct formula should be exact."""
+
+    case: Case
+    answer: Answer
+    outputs: tuple[Array, ...]
+    exact: tuple[Array, ...]
+    error: tuple[Array, ...]
+    allowed: tuple[Array, ...]
+    wrong: tuple[Array, ...]
+    last: tuple[Array, ...]
+    formula: bool = False
+
+    @property
+    def failed(self) -> bool:
+        return any(w.any() for w in self.wrong)
+
+
+def expected(answer: Answer, outputs: Sequence[Array], kinks: str) -> tuple[Exact, ...]:
+    """What to compare with: under "subgradient", the point of the one-sided derivatives' segment next to the outputs."""
+    if kinks != "subgradient" or answer.kind != "kink" or answer.sides is None:
+        return answer.gradient
+    if not all(np.isfinite(o).all() for o in outputs):
+        return answer.gradient
+    low = [f for part in answer.sides[0] for f in ex.to_fractions(part).reshape(-1)]
+    high = [f for part in answer.sides[1] for f in ex.to_fractions(part).reshape(-1)]
+    given = [Fraction(float(v)) for out in outputs for v in np.asarray(out, np.float64).reshape(-1)]
+    if len(given) != len(low):
+        return answer.gradient
+    steps = [h - v for v, h in zip(low, high, strict=True)]
+    length = sum(s * s for s in steps)
+    t = sum((g - v) * s for g, v, s in zip(given, low, steps, strict=True)) / length if length else Fraction(0)
+    t = min(max(t, Fraction(0)), Fraction(1))
+    flat = np.array([v + t * s for v, s in zip(low, steps, strict=True)], object)
+    parts, offset = [], 0
+    for part in answer.gradient:
+        size = part.num.size
+        parts.append(ex.from_object(flat[offset : offset + size].reshape(part.shape)))
+        offset += size
+    return tuple(parts)
+
+
+def judged(case: Case, answer: Answer, outputs: Sequence[Array], bound: Bound, kinks: str, dtype: Any) -> Observation:
+    """Compare float outputs with the exact gradient."""
+    target = expected(answer, outputs, kinks)
+    top = float(np.finfo(dtype).max)
+    nearest, errors, allowed, wrong, last = [], [], [], [], []
+    for out, exact, tight, loose in zip(outputs, target, bound.tight, bound.loose, strict=True):
+        close = ex.to_float(exact)
+        finite = np.isfinite(np.asarray(out, np.float64))
+        error = np.full(close.shape, np.inf)
+        if finite.all():
+            error = np.abs(ex.to_float(ex.subtract(ex.from_array(out), exact)))
+        elif finite.any():
+            cleaned = np.where(finite, np.asarray(out, np.float64), 0.0)
+            error = np.where(finite, np.abs(ex.to_float(ex.subtract(ex.from_array(cleaned), exact))), np.inf)
+        segment = kinks == "subgradient" and answer.kind == "kink"
+        limit = np.where((tight == 0) & (not segment), 0.0, loose)
+        judgeable = (np.abs(close) < top / 4) & np.isfinite(limit)
+        off = judgeable & (error > limit)
+        bad = judgeable & (error > np.maximum(loose, limit)) | (judgeable & ~finite)
+        nearest.append(close)
+        errors.append(error)
+        allowed.append(limit)
+        wrong.append(bad)
+        last.append(off & ~bad)
+    return Observation(
+        case, answer, tuple(outputs), tuple(nearest), tuple(errors), tuple(allowed), tuple(wrong), tuple(last)
+    )
+
+
+def judged_exactly(
+    case: Case, answer: Answer, values: Sequence[Exact], bound: Bound, kinks: str, clean: bool
+) -> Observation:
+    """Compare the formula itself, run in exact arithmetic: equal, unless constants had to be rounded."""
+    outputs = tuple(ex.to_float(v) for v in values)
+    target = expected(answer, outputs, kinks)
+    nearest, errors, allowed, wrong, last = [], [], [], [], []
+    strict = clean and not (kinks == "subgradient" and answer.kind == "kink")
+    for value, exact, loose in zip(values, target, bound.loose, strict=True):
+        error = np.abs(ex.to_float(ex.subtract(value, exact)))
+        error = np.where(np.isnan(error), np.inf, error)
+        same = ex.compare(value, exact)[1] if value.mp or exact.mp else error == 0
+        judgeable = np.isfinite(loose) | ~np.isfinite(error)
+        bad = judgeable & ~same & (error > loose)
+        nearest.append(ex.to_float(exact))
+        errors.append(error)
+        allowed.append(np.zeros_like(error) if strict else loose)
+        wrong.append(bad)
+        last.append(~same & ~bad & strict & (error > 0))
+    return Observation(
+        case, answer, outputs, tuple(nearest), tuple(errors), tuple(allowed), tuple(wrong), tuple(last), True
+    )
+
+
+@dataclass
+class LastDigits:
+    """Last-digit differences where exact formulas agree bit for bit, gathered over inputs.
+
+    A correct formula may round on its way (normalised weights, a running mean): its last digits then differ at some inputs,
+    either way. A wrong factor moves the last digits at every input, one way, or shows where all sizes are 1.
+    """
+
+    seen: dict[tuple[int, bool], list[float]] = field(default_factory=dict)
+    first: dict[tuple[int, bool], Observation] = field(default_factory=dict)
+    alone: dict[tuple[int, bool], bool] = field(default_factory=dict)
+
+    def add(self, observation: Observation) -> None:
+        if observation.answer.kind == "kink" or observation.case.sampled:
+            return
+        for k, last in enumerate(observation.last):
+            exact, error = observation.exact[k], observation.error[k]
+            watched = (exact != 0) & (observation.allowed[k] == 0)
+            key = (k, observation.formula)
+            with np.errstate(all="ignore"):
+                signed = np.where(last, (np.asarray(observation.outputs[k], np.float64) - exact) / exact, 0.0)
+                if observation.formula:
+                    signed = np.where(last & (signed == 0), error / np.abs(exact), signed)
+            self.seen.setdefault(key, []).extend(signed[watched].tolist())
+            if last.any():
+                if key not in self.first or (observation.case.ones and not self.alone.get(key)):
+                    self.first[key] = observation
+                self.alone[key] = self.alone.get(key, False) or observation.case.ones
+
+    def wrong(self) -> Observation | None:
+        """The first input at which a wrong factor shows in the last digits."""
+        for key, first in self.first.items():
+            values = np.array(self.seen[key])
+            off = values[values != 0]
+            consistent = off.size >= 8 and off.size >= 0.8 * values.size
+            one_way = off.size > 0 and max((off > 0).mean(), (off < 0).mean()) >= 0.9
+            if self.alone.get(key) or (consistent and one_way):
+                return first
+        return None

@@ -1,0 +1,233 @@
+"""The exact gradient of a cost, from the cost alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from gdjax.verification import exact as ex
+from gdjax.verification.arithmetic import Context, Meeting, Truth
+from gdjax.verification.dual import Dual, Duals
+from gdjax.verification.exact import MP, Array, Exact
+from gdjax.verification.interpreter import Sides, Walk
+from gdjax.verification.program import Program
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The exact gradient at one point.
+
+    `kind` is "smooth", "kink" (then `gradient` follows the convention, and `sides` holds the two one-sided gradients
+    where the kinks lie on one hyperplane), "jump" (the cost itself is discontinuous there) or "undefined" (not finite).
+    """
+
+    kind: str
+    cost: Exact | None = None
+    gradient: tuple[Exact, ...] = ()
+    sides: tuple[tuple[Exact, ...], tuple[Exact, ...]] | None = None
+    rational: bool = True
+
+
+@dataclass
+class Oracle:
+    """Exact gradients of `cost` with respect to the arguments `wrt`, under a kink convention.
+
+    Derivatives are carried forward as dual numbers over exact arithmetic. Where compared values tie, both sides of the
+    kink are walked in step; "zero" takes, entry by entry before entries are summed, the one-sided derivatives' convex
+    combination nearest to zero, "jax" what `jax.grad` gives there.
+    """
+
+    cost: Program
+    wrt: tuple[int, ...]
+    kinks: str = "zero"
+    limit: float = 10.0
+    _grad: Program | None = field(default=None, repr=False)
+
+    def __call__(self, args: Sequence[Any]) -> Answer:
+        shapes = [np.shape(args[i]) for i in self.wrt]
+        plain = self._walk(args, [None])
+        (value,), tangents, tied = plain
+        if not (ex.is_finite(value).all() and all(ex.is_finite(t).all() for t in tangents)):
+            return Answer("undefined", value)
+        gradient = _parts(tangents[0], shapes)
+        rational = not (value.mp or tangents[0].mp)
+        if not tied:
+            return Answer("smooth", value, gradient, None, rational)
+        return self._at_kink(args, value, shapes, tied, rational)
+
+    def _at_kink(self, args: Sequence[Any], value: Exact, shapes: list[Any], tied: list[Array], rational: bool) -> Answer:
+        ahead = _direction(sum(int(np.prod(s, dtype=int)) for s in shapes))
+        values, (one, other), _ = self._walk(args, [ahead, ex.negative(ahead)])
+        if not _same(values[0], values[1]):
+            return Answer("jump", value)
+        first, second = _parts(one, shapes), _parts(other, shapes)
+        if not all(ex.is_finite(t).all() for t in (*first, *second)):
+            return Answer("undefined", value)
+        single = _collinear(tied)
+        if _same(one, other) and (single or self._smooth_elsewhere(args, one)):
+            return Answer("smooth", value, first, None, rational)
+        if self.kinks == "jax":
+            return Answer("kink", value, self._jax(args), None, rational)
+        _, (settled, _), _ = self._walk(args, [ahead, ex.negative(ahead)], settle=settle)
+        if single and not _between(settled, one, other):
+            return Answer("jump", value)
+        return Answer("kink", value, _parts(settled, shapes), (first, second) if single else None, rational)
+
+    def _smooth_elsewhere(self, args: Sequence[Any], gradient: Exact) -> bool:
+        other = _direction(gradient.num.size, seed=1)
+        _, (tangent,), _ = self._walk(args, [other])
+        return _same(tangent, gradient)
+
+    def _walk(
+        self, args: Sequence[Any], directions: list[Exact | None], settle: Callable[[Sides], Sides] | None = None
+    ) -> tuple[list[Exact], list[Exact], list[Array]]:
+        deadline = time.monotonic() + self.limit
+        sides = [Duals(d, Context(deadline=deadline)) for d in directions]
+        walk = Walk(sides, settle)
+        outs = self.cost.run(walk, args, inputs(args, self.cost.varying, self.wrt, len(sides)))
+        out = outs[0]
+        if settle is not None:
+            out = settle(out)
+        count = sum(int(np.size(args[i])) for i in self.wrt)
+        duals = [A.from_truth(v) if isinstance(v, Truth) else v for A, v in zip(sides, out, strict=True)]
+        values = [Exact(d.value.num.reshape(()), d.value.den, d.value.bits, d.value.mp) for d in duals]
+        tangents = [ex.zeros((count,)) if d.tangent is None else _column(d.tangent) for d in duals]
+        return values, tangents, sides[0].tied
+
+    def _jax(self, args: Sequence[Any]) -> tuple[Exact, ...]:
+        if self._grad is None:
+            import jax
+
+            self._grad = Program(jax.grad(self.cost.function, self.wrt), self.cost.varying, self.cost.wide)
+        walk = Walk([Duals(None)])
+        outs = self._grad.run(walk, args, inputs(args, self.cost.varying, (), 1))
+        return tuple(side[0].value for side in outs)
+
+
+def inputs(args: Sequence[Any], varying: Sequence[int], wrt: Sequence[int], sides: int = 1) -> list[Sides]:
+    """Duals of the varying arguments, with one tangent a scalar of the `wrt` among them."""
+    total = sum(int(np.size(args[i])) for i in wrt)
+    eye = np.eye(total, dtype=np.int64)
+    found: list[Sides] = []
+    offsets = {}
+    offset = 0
+    for i in wrt:
+        offsets[i] = offset
+        offset += int(np.size(args[i]))
+    for i in varying:
+        array = np.asarray(args[i])
+        if array.dtype == bool:
+            found.append((Truth(array, None, True),) * sides)
+            continue
+        tangent = None
+        if i in offsets:
+            block = eye[:, offsets[i] : offsets[i] + array.size]
+            tangent = Exact(block.reshape(total, *array.shape), 1, 1)
+        found.append((Dual(ex.from_array(array), tangent, True),) * sides)
+    return found
+
+
+def values_of(program: Program, args: Sequence[Any], limit: float = 10.0, listener: Callable[[Meeting], None] | None = None) -> list[Exact]:
+    """The program's outputs in exact arithmetic."""
+    A = Duals(None, Context(deadline=time.monotonic() + limit, listener=listener))
+    outs = program.run(Walk([A]), args, inputs(args, program.varying, ()))
+    return [(A.from_truth(o[0]) if isinstance(o[0], Truth) else o[0]).value for o in outs]
+
+
+def meetings(program: Program, args: Sequence[Any], wrt: Sequence[int], limit: float = 5.0) -> list[Meeting]:
+    """Every comparison that the program makes at a point, with its derivatives along the arguments `wrt`."""
+    met: list[Meeting] = []
+    A = Duals(None, Context(deadline=time.monotonic() + limit, listener=met.append))
+    program.run(Walk([A]), args, inputs(args, program.varying, wrt))
+    return met
+
+
+def settle(sides: Sides) -> Sides:
+    """Where both sides have one value and two derivatives, the point of the segment between these nearest to zero."""
+    if len(sides) != 2 or isinstance(sides[0], Truth):
+        return sides
+    a, b = sides
+    if a is b or (a.tangent is None and b.tangent is None):
+        return sides
+    lead = (a.tangent if a.tangent is not None else b.tangent).num.shape[0]
+    left = a.tangent if a.tangent is not None else ex.zeros((lead, *a.shape))
+    right = b.tangent if b.tangent is not None else ex.zeros((lead, *b.shape))
+    _, equal = ex.compare(a.value, b.value)
+    _, agree = ex.compare(left, right)
+    kinked = equal & ~np.all(agree, axis=0)
+    if not kinked.any():
+        return sides
+    places = np.flatnonzero(kinked.reshape(-1))
+    one = ex.to_fractions(ex.take(left, places, 1))
+    two = ex.to_fractions(ex.take(right, places, 1))
+    chosen = np.empty(one.shape, object)
+    for j in range(len(places)):
+        chosen[:, j] = _nearest_zero(one[:, j], two[:, j])
+    settled = ex.from_object(chosen)
+    index = np.arange(kinked.size)
+    index[places] = kinked.size + np.arange(len(places))
+    index = index.reshape(kinked.shape)
+
+    def replaced(tangent: Exact) -> Exact:
+        flat = Exact(tangent.num.reshape(lead, -1), tangent.den, tangent.bits, tangent.mp)
+        return ex.take(ex.concatenate([flat, settled], 1), index, 1)
+
+    return (Dual(a.value, replaced(left), a.depends), Dual(b.value, replaced(right), b.depends))
+
+
+def _nearest_zero(a: Array, b: Array) -> list[Any]:
+    step = [y - x for x, y in zip(a, b, strict=True)]
+    length = sum(s * s for s in step)
+    t = -sum(x * s for x, s in zip(a, step, strict=True)) / length if length else Fraction(0)
+    t = min(max(t, Fraction(0)), Fraction(1))
+    return [x + t * s for x, s in zip(a, step, strict=True)]
+
+
+def _direction(count: int, seed: int = 0) -> Exact:
+    rng = np.random.default_rng([seed, count])
+    return Exact(rng.integers(1, 1 << 20, count) * 2 + 1 if seed == 0 else rng.integers(-(1 << 20), 1 << 20, count) * 2 + 1)
+
+
+def _column(tangent: Exact) -> Exact:
+    return Exact(tangent.num.reshape(tangent.num.shape[0]), tangent.den, tangent.bits, tangent.mp)
+
+
+def _parts(gradient: Exact, shapes: Sequence[tuple[int, ...]]) -> tuple[Exact, ...]:
+    out, offset = [], 0
+    for shape in shapes:
+        size = int(np.prod(shape, dtype=np.int64))
+        out.append(Exact(gradient.num[offset : offset + size].reshape(shape), gradient.den, gradient.bits, gradient.mp))
+        offset += size
+    return tuple(out)
+
+
+def _same(a: Exact, b: Exact) -> bool:
+    _, equal = ex.compare(a, b)
+    return bool(np.all(equal))
+
+
+def _collinear(tied: Sequence[Array]) -> bool:
+    """Whether all tied differences have one hyperplane: their derivatives are multiples of one vector."""
+    columns = [column for rows in tied for column in rows.T]
+    first = columns[0]
+    pivot = int(np.flatnonzero(first != 0)[0])
+    for column in columns[1:]:
+        if any(x * first[pivot] != y * column[pivot] for x, y in zip(column, first, strict=True)):
+            return False
+    return True
+
+
+def _between(point: Exact, a: Exact, b: Exact) -> bool:
+    p, x, y = (ex.to_fractions(e).reshape(-1) for e in (point, a, b))
+    small = Fraction(1, 1 << 300)
+    return all(min(u, v) - small <= w <= max(u, v) + small for w, u, v in zip(p, x, y, strict=True))
+
+
+def relative(value: Any, exact: Any) -> Any:
+    """|value - exact| / |exact| in 400 bits."""
+    return abs(MP.mpf(value) - exact) / abs(exact)

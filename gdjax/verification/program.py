@@ -1,0 +1,127 @@
+"""A user's function as something that can be interpreted: by its jaxpr, or, written in NumPy, by running it on ducks."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from gdjax.verification.arithmetic import NotSupported, OutOfTime
+from gdjax.verification.duck import Duck
+from gdjax.verification.interpreter import Sides, Walk
+
+Signature = tuple[Any, ...]
+
+
+class Opaque(Exception):
+    """The function neither traces nor runs on ducks; the message says why."""
+
+
+def wide_floats(wide: bool) -> Any:
+    """JAX's float64 for the time of a call; else whatever the caller has set."""
+    import jax
+
+    return jax.enable_x64(True) if wide else contextlib.nullcontext()
+
+
+class Program:
+    """`function(*args)`, traced once for each combination of shapes and dtypes.
+
+    `varying` are the places of the arguments that are arrays; the others are passed as they are. `way` is "jaxpr",
+    "numpy" or "opaque" once something was run.
+    """
+
+    def __init__(self, function: Callable[..., Any], varying: Sequence[int], wide: bool = True) -> None:
+        self.function = function
+        self.wide = wide
+        self.varying = tuple(varying)
+        self.way: str | None = None
+        self.why = ""
+        self._traces: dict[Signature, Any] = {}
+
+    def trace(self, args: Sequence[Any]) -> Any:
+        """The closed jaxpr at these shapes, or None where the function does not trace."""
+        import jax
+
+        key = signature(args)
+        if key in self._traces:
+            return self._traces[key]
+
+        def only_varying(*values: Any) -> Any:
+            whole = list(args)
+            for place, value in zip(self.varying, values, strict=True):
+                whole[place] = value
+            return self.function(*whole)
+
+        with wide_floats(self.wide), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                given = [np.asarray(args[i]) for i in self.varying]
+                traced = jax.make_jaxpr(only_varying)(*given)
+            except Exception as error:
+                self.why = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+                traced = None
+        self._traces[key] = traced
+        return traced
+
+    def run(self, walk: Walk, args: Sequence[Any], inputs: Sequence[Sides]) -> list[Sides]:
+        """Outputs, flattened in order, for the sides of each varying argument.
+
+        Raises:
+            Opaque: it cannot be interpreted at all.
+            NotSupported: its jaxpr has a primitive without a rule.
+        """
+        if self.way in (None, "jaxpr"):
+            traced = self.trace(args)
+            if traced is not None:
+                self.way = "jaxpr"
+                return walk.run(traced, inputs)
+        if self.way == "opaque":
+            raise Opaque(self.why)
+        whole = list(args)
+        for place, sides in zip(self.varying, inputs, strict=True):
+            whole[place] = Duck(walk, sides)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                out = self.function(*whole)
+            flat = _flatten(walk, out)
+        except OutOfTime:
+            raise
+        except NotSupported as error:
+            if self.way == "numpy":
+                raise
+            self.way, self.why = "opaque", f"{error} is not covered"
+            raise Opaque(self.why) from error
+        except Exception as error:
+            if self.way == "numpy":
+                raise NotSupported(f"{type(error).__name__}: {error}") from error
+            self.way, self.why = "opaque", f"{self.why or type(error).__name__}"
+            raise Opaque(self.why) from error
+        self.way = "numpy"
+        return flat
+
+
+def _flatten(walk: Walk, out: Any) -> list[Sides]:
+    if isinstance(out, Duck):
+        return [out.sides]
+    if isinstance(out, dict):
+        return [sides for key in sorted(out) for sides in _flatten(walk, out[key])]
+    if isinstance(out, (tuple, list)):
+        return [sides for part in out for sides in _flatten(walk, part)]
+    return [walk.const(np.asarray(out, np.float64))]
+
+
+def signature(args: Sequence[Any]) -> Signature:
+    """What a trace depends on: shapes and dtypes of arrays, and everything else by value."""
+    parts: list[Any] = []
+    for a in args:
+        if isinstance(a, (np.ndarray, np.generic, float)):
+            array = np.asarray(a)
+            parts.append((array.shape, array.dtype.str))
+        else:
+            parts.append(repr(a) if isinstance(a, (int, str, bool, type(None), tuple)) else id(a))
+    return tuple(parts)

@@ -1,0 +1,84 @@
+"""The gradient under test: how it is called, and what a call must leave alone."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gdjax.verification.exact import Array
+from gdjax.verification.program import wide_floats
+
+
+class Broken(Exception):
+    """The gradient raised, or returned something else than one array for each argument; the message says what."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one call gave. `held` are the very arrays returned, `outputs` copies of them."""
+
+    outputs: tuple[Array, ...]
+    held: tuple[Any, ...]
+    changed: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Subject:
+    gradient: Callable[..., Any]
+    count: int
+    wide: bool = True
+
+    def __call__(self, args: Sequence[Any], fresh: bool = True) -> Outcome:
+        """Call it on copies of the arguments (on the arguments themselves where not `fresh`).
+
+        Raises:
+            Broken: see there.
+        """
+        given = [np.array(a, copy=True) if fresh and isinstance(a, np.ndarray) else a for a in args]
+        before = [a.copy() if isinstance(a, np.ndarray) else a for a in given]
+        with wide_floats(self.wide), warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            try:
+                returned = self.gradient(*given)
+            except Exception as error:
+                first = str(error).splitlines()[0] if str(error) else ""
+                raise Broken(f"the gradient raised {type(error).__name__}: {first}") from error
+            parts = self._parts(returned)
+            outputs = tuple(_copied(p) for p in parts)
+        changed = tuple(
+            i
+            for i, (a, b) in enumerate(zip(given, before, strict=True))
+            if isinstance(a, np.ndarray) and not np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
+        )
+        return Outcome(outputs, tuple(parts), changed)
+
+    def _parts(self, returned: Any) -> list[Any]:
+        if isinstance(returned, dict):
+            returned = tuple(returned.values())
+        if not isinstance(returned, (tuple, list)):
+            returned = (returned,)
+        if len(returned) != self.count:
+            raise Broken(f"the gradient returned {len(returned)} arrays for {self.count} arguments")
+        return list(returned)
+
+    def fresh(self) -> Subject | None:
+        """A copy that shares no state, as far as copying can tell; None where it cannot be copied."""
+        try:
+            return Subject(copy.deepcopy(self.gradient), self.count, self.wide)
+        except Exception:
+            return None
+
+
+def _copied(part: Any) -> Array:
+    try:
+        array = np.array(part, copy=True)
+    except Exception as error:
+        raise Broken(f"the gradient returned {type(part).__name__}, which is no array: {error}") from error
+    if array.dtype.kind not in "fiub" and "float" not in array.dtype.name:
+        raise Broken(f"the gradient returned {type(part).__name__} of dtype {array.dtype}, which is no array of floats")
+    return array
