@@ -1,14 +1,17 @@
 """The engine: slabs of neurons, chunks of steps on the device, and a judgement between chunks. The only loop."""
 
+import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from gdjax import status as st
 from gdjax.batches import batch_indices
 from gdjax.event import Callback, Event
+from gdjax.memory import halving, out_of_memory, too_large
 from gdjax.problem import Problem
 from gdjax.protocol import Backend, Chunk
 from gdjax.rule import DIVERGED, EXHAUSTED, RUNNING, STATIONARY, Knobs, Rule, State, initial_state
@@ -25,6 +28,15 @@ TRACED = 16
 
 REMEMBERED = 4_096
 """Neurons up to which there is a history at all: a fleet keeps its final costs."""
+
+
+_log = logging.getLogger(__name__)
+
+
+class Save(Protocol):
+    """Keeps a run, the `last` state in any case, others when it is time to."""
+
+    def __call__(self, run: RunState, *, last: bool) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -63,24 +75,64 @@ def train(
     init: np.ndarray | None = None,
     validation: Validation | None = None,
     callback: Callback | None = None,
-    save: Callable[[RunState], None] | None = None,
+    save: Save | None = None,
 ) -> bool:
-    """Trains all pending neurons of `run`, in place; False where a callback ended it early."""
+    """Trains all pending neurons of `run`, in place; False where a callback ended it early.
+
+    Where a slab does not fit in the memory of the device, it and those after it are trained in halves.
+    """
     began = time.perf_counter()
-    for slab in problem.slabs(run.status == st.PENDING):
-        trainer = _Trainer(problem, descent, backend, run, slab, validation)
-        trainer.start(init)
-        while (rows := trainer.pending()).size:
-            trainer.chunk(rows)
-            trainer.judge(rows)
+    for trainer, rows in _edges(problem, descent, backend, run, init, validation):
+        if save is not None:
+            save(run, last=False)
+        try:
+            ended = callback is not None and callback(trainer.event(rows, time.perf_counter() - began)) is True
+        except BaseException:
             if save is not None:
-                save(run)
-            if callback is not None and callback(trainer.event(rows, time.perf_counter() - began)) is True:
-                if save is not None:
-                    save(run)
-                trainer.leave()
-                return False
+                save(run, last=True)
+            raise
+        if ended:
+            if save is not None:
+                save(run, last=True)
+            trainer.leave()
+            return False
+        del trainer  # or its samples would be held while the next slab's are made
     return True
+
+
+def _edges(
+    problem: Problem,
+    descent: Descent,
+    backend: Backend,
+    run: RunState,
+    init: np.ndarray | None,
+    validation: Validation | None,
+) -> Iterator[tuple["_Trainer", np.ndarray]]:
+    """Trains slab after slab, and gives at each edge of a chunk the trainer and the neurons that ran it."""
+    pieces = 1
+    for whole in problem.cuts(run.status == st.PENDING):
+        waiting = whole.parts(pieces)
+        while waiting:
+            cut = waiting.pop(0)
+            trainer, trouble = None, ""
+            try:
+                trainer = _Trainer(problem, descent, backend, run, problem.slab(cut), validation)
+                trainer.start(init)
+                trainer.settle()
+                while (rows := trainer.pending()).size:
+                    trainer.chunk(rows)
+                    trainer.judge(rows)
+                    yield trainer, rows
+            except (MemoryError, RuntimeError) as error:
+                if not out_of_memory(error):
+                    raise
+                if len(cut.neurons) == 1:
+                    raise too_large(problem.size - 1, error) from error
+                trouble = str(error)
+            if trouble:
+                _log.warning("%s", halving(len(cut.neurons), trouble))
+                pieces *= 2
+                waiting[:0] = cut.parts(2)
 
 
 class _Trainer:
@@ -115,7 +167,6 @@ class _Trainer:
         self.deviation = np.sqrt(slab.moments.y_variance[slab.fold])
         self.dead_cost = slab.dead_cost()
         self.samples = self._on_device()
-        self.looked = np.zeros(len(slab.neurons), np.int64)
 
     def _on_device(self) -> Samples:
         slab, put = self.slab, self.backend.asarray
@@ -129,6 +180,7 @@ class _Trainer:
 
     def start(self, init: np.ndarray | None) -> None:
         """Starts those that have not started."""
+        self.given = init is not None
         fresh = np.nonzero((self.run.attempt[self.slab.neurons] == 0) & self._pending_mask())[0]
         if not self.slab.formula.can_die:
             self._place(fresh, 0, init)
@@ -203,7 +255,8 @@ class _Trainer:
         before = State(*(a[neurons] for a in run.state))
         before = before._replace(phase=np.zeros_like(before.phase))
         first = int(before.step.min())
-        steps = min(CHUNK, self.descent.steps - first)
+        # to the next edge, which a run whose steps were raised may not stand on
+        steps = min(CHUNK - first % CHUNK, self.descent.steps - first)
         # the deviation of y sets the scale of cost: a start may be worse than no model at all
         level = np.maximum(self.dead_cost[rows], self.deviation[rows] ** 2)
         ceiling = 1e6 * np.maximum(level, np.where(np.isfinite(before.best_cost), before.best_cost, 0)) + 1e-30
@@ -261,6 +314,13 @@ class _Trainer:
         for target, source in zip(self.run.state, rows, strict=True):
             target[neurons] = source
 
+    def settle(self) -> None:
+        """Judges what a chunk has ended and nobody judged: the memory ran out between the two."""
+        rows = np.nonzero(self._pending_mask())[0]
+        rows = rows[self.run.state.phase[self.slab.neurons[rows]] != RUNNING]
+        if rows.size:
+            self.judge(rows)
+
     def judge(self, rows: np.ndarray) -> None:
         """Ends what has ended, among the neurons `rows`, and says why."""
         run, slab = self.run, self.slab
@@ -275,9 +335,12 @@ class _Trainer:
         if self.certifies:
             going = rows[phase == RUNNING]
             step = run.state.step[slab.neurons[going]]
-            due = going[(step >= 2 * self.looked[going]) & (step >= CHUNK)]
-            self.looked[due] = run.state.step[slab.neurons[due]]
+            due = going[(step >= 2 * run.looked[slab.neurons[going]]) & (step >= CHUNK)]
+            run.looked[slab.neurons[due]] = run.state.step[slab.neurons[due]]
             self._judge_finite(due, ended=False)
+        going = slab.neurons[rows]
+        going = going[run.status[going] == st.PENDING]
+        run.state.phase[going] = RUNNING
 
     def _judge_finite(self, rows: np.ndarray, *, ended: bool) -> None:
         if not rows.size:
@@ -292,8 +355,14 @@ class _Trainer:
             neuron = int(neurons[i])
             stationary = run.state.phase[neuron] == STATIONARY
             if dead_cost is not None and (ended or stationary):
-                nothing = seen.open[i] == 0 or seen.cost[i] >= dead_cost[i] * (1 - 1e-9)
-                if nothing and self._revive(int(row)):
+                shut = seen.open[i] == 0
+                if self.given or not self.certifies:
+                    # a start or a number of steps that was asked for is not ours to change
+                    if shut:
+                        self._end(int(row), st.DEAD, st.SHUT, theta[i], seen, i)
+                        continue
+                elif shut or seen.cost[i] >= dead_cost[i] * (1 - 1e-9):
+                    self._revive(int(row))
                     continue
             if certificate is None:
                 self._end(int(row), st.MAX_STEPS, self._limit_reason(), theta[i], seen, i)
@@ -340,16 +409,15 @@ class _Trainer:
             return run.state.best[neurons].astype(np.float64)
         return run.state.iterate[neurons].astype(np.float64)
 
-    def _revive(self, row: int) -> bool:
-        """A new start for a dead neuron, or its end; False where it is as good as a neuron can be."""
+    def _revive(self, row: int) -> None:
+        """A new start for a dead neuron, or its end."""
         neuron = int(self.slab.neurons[row])
         attempts = int(self.run.attempt[neuron])
         if attempts > st.SEEDS:
             self._end(row, st.DEAD, st.dead(st.SEEDS), self.run.state.iterate[neuron].astype(np.float64))
         else:
             self._place(np.array([row]), attempts, None)
-            self.looked[row] = 0
-        return True
+            self.run.looked[neuron] = 0
 
     def _validate(self, rows: np.ndarray) -> None:
         run, slab, validation = self.run, self.slab, self.validation

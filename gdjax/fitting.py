@@ -1,13 +1,10 @@
 """fit: arguments checked, a problem made, trained, and told."""
 
-import hashlib
-import json
 import math
 from typing import Any
 
 import numpy as np
 
-from gdjax import checkpoint as checkpoints
 from gdjax import status as st
 from gdjax.data import Data, bad_codes, check
 from gdjax.discovery import DEFAULT, backend as find_backend
@@ -20,6 +17,7 @@ from gdjax.neuron import Neuron
 from gdjax.params import Params
 from gdjax.problem import Problem
 from gdjax.protocol import Backend
+from gdjax.resuming import Keeper, describe, plain
 from gdjax.rule import METHODS
 from gdjax.run import Run
 from gdjax.runstate import RunState
@@ -208,22 +206,29 @@ def run_problem(
     status, reasons = _untrainable(problem, neuron, min_rows)
     start = _init(init, problem)
     run = state if state is not None else begin(problem, descent, status, reasons, checked is not None)
-    path, meta = None, {}
+    keeper = None
     if checkpoint is not None:
-        path = checkpoint
-        meta = {"options": _plain({**options, "neuron": repr(neuron)}), "data": _digest(data, validation, weight)}
-        found = checkpoints.read(path)
-        if found is not None:
-            _same(found[1], meta, path)
-            run = RunState.from_arrays(found[0])
+        identity = {
+            "neuron": describe(neuron),
+            "method": method,
+            "learning_rate": descent.schedule,
+            "batch_size": batch_size,
+            "tolerance": descent.tolerance,
+            "patience": patience,
+            "standardize": problem.standardize,
+            "min_rows": min_rows,
+            "dtype": engine.dtype,
+            "features": list(data.features),
+        }
+        own = {"l1": l1, "l2": l2, "rate": rate, "seed": seed, "init": start, "fold weights": weight}
+        keeper = Keeper(checkpoint, descent.steps, plain(identity), {**own, **_arrays(data, validation)})
+        run = keeper.take_up(run)
     more_steps(run, descent)
-
-    def save(now: RunState) -> None:
-        if path is not None:
-            checkpoints.write(path, now.arrays(), meta)
-
     callbacks = _callbacks(progress, callback)
+    save = None if keeper is None else keeper.save
     train(problem, descent, engine, run, init=start, validation=checked, callback=callbacks, save=save)
+    if keeper is not None:
+        keeper.save(run, last=True)
     judged = run.best_validation.copy() if checked is not None else None
     if held_out is not None:
         judged = _mean_cost(neuron.pointwise(np), run.raw, data.X, data.y, held_out[fold])
@@ -501,40 +506,11 @@ def _tolerance(value: Any) -> float:
     return number
 
 
-def _plain(options: dict[str, Any]) -> dict[str, Any]:
-    def text(value: Any) -> Any:
-        if hasattr(value, "describe"):
-            return f"{value.rate} {value.describe}"
-        return value if value is None or isinstance(value, (bool, int, float, str)) else repr(value)
-
-    return {k: text(v) for k, v in sorted(options.items())}
-
-
-def _digest(data: Data, validation: Any, weight: np.ndarray | None) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    arrays = [data.X, data.y, data.weight]
+def _arrays(data: Data, validation: Any) -> dict[str, Any]:
+    """The data that decide what a run gives."""
+    out: dict[str, Any] = {"X": data.X, "y": data.y, "sample_weight": data.weight}
     if data.groups is not None:
-        arrays.append(data.groups.code)
-        digest.update(repr(data.groups.keys.tolist()).encode())
-    if weight is not None:
-        arrays.append(weight)
-    arrays.extend(np.asarray(part) for part in (validation or ())[:2])
-    for array in arrays:
-        digest.update(f"{array.dtype.str}{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).data)
-    digest.update(json.dumps(data.features).encode())
-    return digest.hexdigest()
-
-
-def _same(found: dict[str, Any], meta: dict[str, Any], path: Any) -> None:
-    differing = [
-        f"{key} was {found['options'].get(key)!r} and is {value!r}"
-        for key, value in meta["options"].items()
-        if found["options"].get(key) != value
-    ]
-    if found["data"] != meta["data"]:
-        differing.append("the data differ")
-    if differing:
-        raise UsageError(f"checkpoint {str(path)!r} is of another run: {'; '.join(differing)}: pass another path or delete it")
-
-
+        out["groups"], out["group keys"] = data.groups.code, data.groups.keys
+    for name, part in zip(("X", "y", "groups"), validation or (), strict=False):
+        out[f"validation {name}"] = part
+    return out

@@ -1,11 +1,24 @@
-"""How much memory there is."""
+"""Memory that runs out on the device: how it shows, and what is said."""
 
-import os
+from gdjax.errors import BackendError
 
 
-def default_limit() -> int:
-    """Bytes that samples and what is made of them may take by default: half of what the machine has."""
-    try:
-        return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")) // 2
-    except (AttributeError, OSError, ValueError):
-        return 4 << 30
+def out_of_memory(error: BaseException) -> bool:
+    """Whether `error` is a backend's way to say so: `MemoryError`, XLA's RESOURCE_EXHAUSTED, CUDA's "out of memory"."""
+    text = str(error)
+    return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text or "out of memory" in text.lower()
+
+
+def halving(neurons: int, text: str) -> str:
+    """What is said where a slab did not fit."""
+    first = text.strip().partition("\n")[0][:200] or "out of memory"
+    return f"out of memory with {neurons} neurons at a time, going on with half as many ({first})"
+
+
+def too_large(columns: int, error: BaseException) -> BackendError:
+    """The error where a single neuron does not fit."""
+    first = str(error).strip().partition("\n")[0][:200]
+    return BackendError(
+        f"out of memory: the samples of one neuron, of {columns} columns, do not fit: "
+        f"pass fewer rows, dtype='float32' or another backend or device ({first or type(error).__name__})"
+    )

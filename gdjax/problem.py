@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -9,6 +10,19 @@ from gdjax.data import Data
 from gdjax.groups import padded_length
 from gdjax.neuron import Neuron
 from gdjax.slab import Slab, make_slab
+
+
+class Cut(NamedTuple):
+    """Neurons to be trained at one time."""
+
+    neurons: np.ndarray
+    """(A,) their places in the run."""
+    rows: int = 0
+    """Rows that each one's own samples are padded to; 0 where samples are shared."""
+
+    def parts(self, count: int) -> list["Cut"]:
+        """Itself in at most `count` parts of about one size."""
+        return [Cut(part, self.rows) for part in np.array_split(self.neurons, min(count, len(self.neurons)))]
 
 
 @dataclass(frozen=True)
@@ -43,16 +57,15 @@ class Problem:
         """P: the weights and the bias."""
         return self.data.X.shape[1] + 1
 
-    def slabs(self, pending: np.ndarray) -> Iterator[Slab]:
-        """The slabs that hold the neurons of which `pending` (K,) is true.
+    def cuts(self, pending: np.ndarray) -> Iterator[Cut]:
+        """What the neurons of which `pending` (K,) is true are trained in, one after the other.
 
         Shared samples make one slab. Groups are bucketed by padded length and cut to the memory limit; cuts depend on
         the problem alone, so that a resumed run meets the same slabs.
         """
         if self.data.groups is None:
             if pending.any():
-                weight = self.data.weight[None] if self.weight is None else self.weight
-                yield self._slab(np.arange(self.count), self.data.X, self.data.y, weight, self.fold)
+                yield Cut(np.arange(self.count))
             return
         length = self.data.groups.length
         padded = padded_length(length)
@@ -64,7 +77,14 @@ class Problem:
             for start in range(0, len(members), each):
                 neurons = members[start : start + each]
                 if pending[neurons].any():
-                    yield self._pack(neurons, int(rows))
+                    yield Cut(neurons, int(rows))
+
+    def slab(self, cut: Cut) -> Slab:
+        """The slab of a cut."""
+        if self.data.groups is not None:
+            return self._pack(cut.neurons, cut.rows)
+        weight = self.data.weight[None] if self.weight is None else self.weight
+        return self._slab(cut.neurons, self.data.X, self.data.y, weight, self.fold[cut.neurons])
 
     def _pack(self, neurons: np.ndarray, rows: int) -> Slab:
         """Own samples of the groups `neurons`, padded; and the slab padded to a power of two of them, so that the

@@ -23,6 +23,8 @@ class RunState:
     """(K,) int8 starts made; 0 before the first."""
     threshold: np.ndarray
     """(K,) tolerance * mu as it is known, which the descent stops at."""
+    looked: np.ndarray
+    """(K,) int32 the step of the last look for a certificate."""
     raw: np.ndarray
     """(K, P) parameters in the user's units, NaN where not trained."""
     cost: np.ndarray
@@ -76,6 +78,7 @@ def empty(state: State, status: np.ndarray, reasons: list[str], validated: bool)
         reasons=reasons,
         attempt=np.zeros(count, np.int8),
         threshold=np.full(count, -1.0),
+        looked=np.zeros(count, np.int32),
         raw=np.full((count, size), np.nan),
         cost=np.full(count, np.nan),
         condition=np.full(count, np.nan),

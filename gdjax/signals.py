@@ -1,0 +1,92 @@
+"""SIGINT and SIGTERM: a run ends at the edge of its chunk, with its checkpoint, and the program with 130 or 143."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Protocol
+
+from gdjax.event import Callback, Event
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Stop:
+    """A callback for `gdjax.fit` that ends the run at the first edge after a signal.
+
+    Attributes:
+        received: the signal's number, or None where none has come.
+    """
+
+    def __init__(self, callback: Callback | None = None) -> None:
+        self.received: int | None = None
+        self._callback = callback
+
+    def __call__(self, event: Event) -> bool:
+        wanted = self._callback is not None and self._callback(event) is True
+        return wanted or self.received is not None
+
+    @property
+    def exit_code(self) -> int:
+        """128 + the signal's number, as shells have it; 0 where none has come."""
+        return 0 if self.received is None else 128 + self.received
+
+
+class _Handler(Protocol):
+    def __call__(self, number: int, frame: FrameType | None) -> Any: ...
+
+
+@contextmanager
+def stop_at_edges(callback: Callback | None = None) -> Iterator[Stop]:
+    """While it lasts, a first SIGINT or SIGTERM is remembered by the `Stop` it gives, to be passed as `callback=` to
+    `gdjax.fit`; a second one does what it did before. Outside the main thread, which alone gets signals, nothing changes.
+
+    >>> with stop_at_edges() as stop:
+    ...     signal.raise_signal(signal.SIGTERM)
+    >>> stop.exit_code
+    143
+    """
+    stop = Stop(callback)
+    before: dict[int, Any] = {}
+
+    def remember(number: int, frame: FrameType | None) -> None:
+        stop.received = number
+        _install(before)
+
+    with _handled(remember, before):
+        yield stop
+
+
+@contextmanager
+def exit_codes() -> Iterator[None]:
+    """While it lasts, SIGINT and SIGTERM raise `SystemExit` with 130 and 143, so that `finally` clauses run."""
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    with _handled(leave, {}):
+        yield
+
+
+@contextmanager
+def _handled(handler: _Handler, before: dict[int, Any]) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    for number in SIGNALS:
+        found = signal.getsignal(number)
+        # what was ignored (nohup, a background job of a shell) stays so; None: set outside Python, not to be put back
+        if found not in (signal.SIG_IGN, None):
+            before[number] = found
+    for number in before:
+        signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        _install(before)
+
+
+def _install(handlers: dict[int, Any]) -> None:
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
