@@ -35,6 +35,7 @@ class Run:
         validation_cost: () or (K,), or None.
         backend, dtype: what it ran on.
         options: the arguments of `fit` that make the run again.
+        source: how its table was read (`gdjax.tables.Table.recipe`), so that others are read alike; {} for arrays.
     """
 
     neuron: Neuron
@@ -58,6 +59,7 @@ class Run:
     validation_cost: Any = None
     options: dict[str, Any] = field(default_factory=dict)
     state: RunState | None = None
+    source: dict[str, Any] = field(default_factory=dict)
 
     @property
     def single(self) -> bool:

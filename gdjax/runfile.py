@@ -53,6 +53,7 @@ def save(run: Run, path: str | Path) -> None:
         "swept": list(run.swept),
         "backend": run.backend,
         "dtype": run.dtype,
+        "source": run.source,
         "options": {k: v for k, v in run.options.items() if v is None or isinstance(v, (bool, int, float, str))},
     }
     save_arrays(path, arrays, meta)
@@ -99,6 +100,7 @@ def load(path: str | Path, neuron: Neuron | None = None) -> Run:
         swept={name: arrays[f"swept.{name}"] for name in meta["swept"]},
         validation_cost=arrays.get("validation_cost"),
         options=meta["options"],
+        source=meta.get("source", {}),
         state=RunState.from_arrays(state) if state else None,
         **values,
     )
