@@ -23,7 +23,16 @@ import numpy.typing as npt
 
 from gdjax.errors import FileError, nearest
 
-__all__ = ["Arrays", "atomic_write", "load_arrays", "open_regular", "physical_memory", "remove_orphans", "save_arrays"]
+__all__ = [
+    "Arrays",
+    "atomic_write",
+    "check_writable",
+    "load_arrays",
+    "open_regular",
+    "physical_memory",
+    "remove_orphans",
+    "save_arrays",
+]
 
 Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
 
@@ -111,6 +120,26 @@ def atomic_write(path: str | os.PathLike[str], data: bytes, *, keep: str | os.Pa
         raise
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise FileError(f"{path}: cannot be written: {_why(error)}") from error
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Refuse early a ``path`` that :func:`atomic_write` would refuse after the work was done.
+
+    Raises:
+        FileError: its folder is missing or read-only, or it is a folder or a device itself.
+    """
+    try:
+        target = Path(os.path.realpath(path))
+        if target.exists() and not target.is_file():
+            raise FileError(f"{path}: not a regular file; name a file to write")
+        if not target.parent.is_dir():
+            raise FileError(f"{path}: no folder {str(target.parent)!r}; make it, or name another")
+        if not os.access(target.parent, os.W_OK | os.X_OK):
+            raise FileError(f"{path}: the folder {str(target.parent)!r} cannot be written; name another")
+    except ValueError as error:
+        if isinstance(error, FileError):
+            raise
+        raise FileError(f"{path}: cannot be written: {error}") from error
 
 
 def remove_orphans(path: str | os.PathLike[str]) -> None:

@@ -44,6 +44,12 @@ class Table:
     by: tuple[str, ...]
     rows: npt.NDArray[np.intp] | None = None
 
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """What reads other tables like this one, as JSON holds it: {"target", "by", "columns"}."""
+        columns = [column.to_json() for column in self.columns]
+        return {"target": self.target, "by": list(self.by), "columns": columns}
+
 
 def read(
     path: str | os.PathLike[str],

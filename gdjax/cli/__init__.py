@@ -1,0 +1,5 @@
+"""The command line: ``gdjax --help``."""
+
+from gdjax.cli.program import main
+
+__all__ = ["main"]

@@ -1,0 +1,50 @@
+"""The commands, each in its own file and loaded when it is called: ``gdjax --help`` imports no framework."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+
+from cyclopts import App
+from cyclopts.config import Toml
+
+__all__ = ["COMMANDS", "make_app"]
+
+COMMANDS = {
+    "fit": "Train a neuron on a table, or one for each group of its rows.",
+    "sweep": "Train one for each learning rate, penalty and seed, and say which is best.",
+    "predict": "Predict the rows of a table with a saved run.",
+    "report": "Write a page about a saved run: one HTML file.",
+    "verify": "Prove gradients right or wrong, gdjax's own or yours.",
+    "compare": "The same fit on every installed backend, and where they differ.",
+    "explain": "Walk the derivation, equation by equation, on a sample.",
+    "backends": "What is installed, on which devices, and what is missing.",
+    "bench": "Measure this machine: the rates of each backend.",
+}
+
+
+def versions() -> str:
+    """The versions that matter, a line each."""
+    lines = []
+    for package in ("gdjax", "numpy", "jax", "jaxlib", "numba", "safetensors", "pyarrow", "narwhals"):
+        try:
+            lines.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            lines.append(f"{package} not installed")
+    import platform
+
+    return "\n".join([*lines, f"python {platform.python_version()} on {platform.platform()}"])
+
+
+def make_app(config: Toml | None = None) -> App:
+    """The program, with the options of ``config`` for those that are not given."""
+    app = App(
+        name="gdjax",
+        help="Train neurons by gradient descent from hand-derived gradients: one, a sweep, or a fleet of a million.",
+        version=versions,
+        help_format="plaintext",
+        help_epilogue="A run on the data that ships:  gdjax fit examples/data/air_time.npz --activation identity",
+        config=config,
+    )
+    for name, what in COMMANDS.items():
+        app.command(f"gdjax.cli.{name}:{name}", name=name, help=what)
+    return app

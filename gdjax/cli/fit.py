@@ -1,0 +1,80 @@
+"""gdjax fit"""
+
+from __future__ import annotations
+
+import functools
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from gdjax.cli.options import (
+    DESCENT,
+    NEURON,
+    OUTPUT,
+    TABLE,
+    DescentOptions,
+    NeuronOptions,
+    OutputOptions,
+    TableOptions,
+    rate,
+)
+from gdjax.cli.screen import show
+from gdjax.cli.training import train
+
+__all__ = ["fit"]
+
+
+def fit(
+    table: Annotated[str, Parameter(help="CSV, npz, npy, Parquet or Feather file.")],
+    /,
+    *,
+    columns: TableOptions = TABLE,
+    neuron: NeuronOptions = NEURON,
+    descent: DescentOptions = DESCENT,
+    learning_rate: Annotated[str, Parameter(help="A number, or auto.")] = "auto",
+    validation: Annotated[str | None, Parameter(help="A table like TABLE: the best on it is given back.")] = None,
+    seed: Annotated[int, Parameter(help="Of random starts and shuffles.")] = 0,
+    min_rows: Annotated[int | None, Parameter(help="Groups of fewer rows are not trained.")] = None,
+    strict: Annotated[bool, Parameter(help="Exit with 4 unless all converged.", negative="")] = False,
+    output: OutputOptions = OUTPUT,
+) -> int:
+    """Train a neuron on a table, or one for each group of its rows.
+
+    A neuron of the table's columns is fitted to its target by gradient descent. With --by, each group has its own, all
+    are trained at once, and one that cannot be is named with the reason. -o saves the run for predict and report.
+    """
+    import gdjax
+    from gdjax import tables
+
+    output.check(table)
+    formula, arguments, start = neuron.neuron(), descent.arguments(), rate(learning_rate)
+    data = columns.read(table)
+    held_out: Any = None
+    if validation is not None:
+        other = tables.read(
+            validation,
+            target=data.target,
+            by=data.by,
+            columns=data.columns,
+            missing=columns.missing,
+            max_bytes=columns.max_bytes,
+        )
+        held_out = (other.X, other.y) if other.groups is None else (other.X, other.y, other.groups)
+    fitted = functools.partial(
+        gdjax.fit,
+        formula,
+        data.X,
+        data.y,
+        groups=data.groups,
+        sample_weight=data.sample_weight,
+        validation=held_out,
+        features=data.feature_names,
+        learning_rate=start,
+        seed=seed,
+        min_rows=min_rows,
+        **arguments,
+    )
+    target = data.target or "y"
+    return train(
+        fitted, data, output, descent.checkpoint, lambda run, seconds: show(run, target, seconds), strict=strict
+    )

@@ -1,0 +1,200 @@
+"""The options that commands share. Each has the name of its Python argument, with hyphens."""
+
+from __future__ import annotations
+
+import csv
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Group, Parameter
+
+from gdjax.discovery import DEFAULT
+from gdjax.errors import UsageError
+
+if TYPE_CHECKING:
+    from gdjax import Neuron
+    from gdjax.protocol import Backend
+    from gdjax.tables import Table
+
+__all__ = [
+    "DESCENT",
+    "NEURON",
+    "OUTPUT",
+    "TABLE",
+    "DescentOptions",
+    "NeuronOptions",
+    "OutputOptions",
+    "TableOptions",
+    "column_names",
+    "numbers",
+    "rate",
+]
+
+_TABLE, _NEURON, _DESCENT, _OUTPUT = (
+    Group(name, sort_key=i) for i, name in enumerate(("Table", "Neuron", "Descent", "Output"))
+)
+
+
+def _help(text: str, group: Group, **more: Any) -> Parameter:
+    return Parameter(help=text, group=group, **more)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class TableOptions:
+    """Which columns of the table play which part."""
+
+    target: Annotated[str | None, _help("Column of y.", _TABLE)] = None
+    features: Annotated[str | None, _help("Columns of X, with commas; by default all others.", _TABLE)] = None
+    by: Annotated[str | None, _help("Column, or columns with commas: a neuron for each of its values.", _TABLE)] = None
+    sample_weight: Annotated[str | None, _help("Column of weights.", _TABLE)] = None
+    categorical: Annotated[str | None, _help("Columns that hold categories, though they look otherwise.", _TABLE)] = (
+        None
+    )
+    missing: Annotated[
+        Literal["error", "drop", "mean", "keep"] | None,
+        _help("What an empty cell does; by default it is an error, and with --by fails its own group.", _TABLE),
+    ] = None
+    max_bytes: Annotated[int | None, _help("Most bytes that are read; by default the memory.", _TABLE)] = None
+
+    def read(self, path: str) -> Table:
+        """The table at ``path``."""
+        from gdjax import tables
+
+        return tables.read(
+            path,
+            target=self.target,
+            features=column_names(self.features),
+            by=column_names(self.by),
+            sample_weight=self.sample_weight,
+            categorical=column_names(self.categorical),
+            missing=self.missing,
+            max_bytes=self.max_bytes,
+        )
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class NeuronOptions:
+    """The formula."""
+
+    activation: Annotated[str, _help("relu, identity, leaky_relu, sigmoid, tanh, softplus or exp.", _NEURON)] = "relu"
+    loss: Annotated[str, _help("squared_error, absolute_error, huber, log_loss or poisson.", _NEURON)] = "squared_error"
+    l2: Annotated[float, _help("Penalty on the squares of the weights.", _NEURON)] = 0.0
+    l1: Annotated[float, _help("Penalty on their absolute values.", _NEURON)] = 0.0
+    bias: Annotated[bool, _help("Whether there is a bias.", _NEURON)] = True
+
+    def neuron(self) -> Neuron:
+        """The neuron that they describe."""
+        from gdjax import Neuron
+
+        return Neuron(self.activation, self.loss, l2=self.l2, l1=self.l1, bias=self.bias)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class DescentOptions:
+    """How, how long and on what."""
+
+    backend: Annotated[str, _help("See `gdjax backends`.", _DESCENT)] = DEFAULT
+    dtype: Annotated[str | None, _help("float32 or float64; by default that of the data.", _DESCENT)] = None
+    device: Annotated[str | None, _help("Such as cpu or gpu; by default the backend's choice.", _DESCENT)] = None
+    method: Annotated[str, _help("plain, momentum, nesterov or adam.", _DESCENT)] = "nesterov"
+    steps: Annotated[int, _help("The most steps.", _DESCENT)] = 10_000
+    batch_size: Annotated[int | None, _help("Rows of a mini batch; by default all.", _DESCENT)] = None
+    tolerance: Annotated[
+        float | None, _help("Relative distance to the optimum that 'converged' certifies; 0 runs all steps.", _DESCENT)
+    ] = None
+    patience: Annotated[int | None, _help("Looks at --validation without a better cost.", _DESCENT)] = None
+    standardize: Annotated[bool, _help("Whether the descent sees standardised columns.", _DESCENT)] = True
+    memory_limit: Annotated[int | None, _help("Bytes that the samples may take at a time.", _DESCENT)] = None
+    checkpoint: Annotated[
+        Path | None, _help("File to save the state in; the same command again goes on from it.", _DESCENT)
+    ] = None
+
+    def engine(self) -> str | Backend:
+        """The backend: its name, or an instance where a device is asked for."""
+        from gdjax import backend
+
+        backend(self.backend, self.dtype, self.device)  # a wrong name is an error before the table is read
+        return self.backend if self.device is None else backend(self.backend, self.dtype, self.device)
+
+    def arguments(self) -> dict[str, Any]:
+        """What `gdjax.fit` and `gdjax.sweep` are called with."""
+        return {
+            "backend": self.engine(),
+            "dtype": self.dtype,
+            "method": self.method,
+            "steps": self.steps,
+            "batch_size": self.batch_size,
+            "tolerance": self.tolerance,
+            "patience": self.patience,
+            "standardize": self.standardize,
+            "memory_limit": self.memory_limit,
+            "checkpoint": self.checkpoint,
+        }
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class OutputOptions:
+    """Where results go."""
+
+    output: Annotated[Path | None, _help("File to save to.", _OUTPUT, alias="-o")] = None
+    json: Annotated[bool, _help("One JSON object on stdout, and nothing else there.", _OUTPUT, negative="")] = False
+    quiet: Annotated[bool, _help("No progress bar.", _OUTPUT, negative="", alias="-q")] = False
+    config: Annotated[Path | None, _help("TOML file of these options; those given here go before.", _OUTPUT)] = None
+
+    def check(self, *inputs: str) -> None:
+        """Refuse an output that cannot be written, before any work is done for it."""
+        if self.output is None:
+            return
+        from gdjax.files import check_writable
+
+        check_writable(self.output)
+        if self.output.exists() and any(Path(i).exists() and self.output.samefile(i) for i in inputs):
+            raise UsageError(f"--output {self.output}: this is the input; name another file")
+
+
+TABLE, NEURON, DESCENT, OUTPUT = TableOptions(), NeuronOptions(), DescentOptions(), OutputOptions()
+"""All by default."""
+
+
+def column_names(text: str | None) -> list[str] | None:
+    """Names with commas between them, in quotes where they hold one; an empty text is no name.
+
+    >>> column_names('a, "b, c"')
+    ['a', 'b, c']
+    """
+    if text is None:
+        return None
+    return [name.strip() for name in next(csv.reader([text], skipinitialspace=True), [])]
+
+
+def numbers(name: str, text: str | None) -> list[float] | None:
+    """Numbers with commas between them.
+
+    >>> numbers("l2", "0, 0.1")
+    [0.0, 0.1]
+    """
+    if text is None:
+        return None
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        values = [math.nan]
+    if not all(map(math.isfinite, values)) or "_" in text:
+        raise UsageError(f"--{name.replace('_', '-')} {text!r}: numbers with commas between them, such as 0.01,0.1")
+    return values
+
+
+def rate(text: str) -> float | str:
+    """A learning rate: a number, or "auto"."""
+    if text == "auto":
+        return text
+    found = numbers("learning_rate", text)
+    if found is None or len(found) != 1:
+        raise UsageError(f"--learning-rate {text!r}: one number, or auto; `gdjax sweep` tries several")
+    return found[0]

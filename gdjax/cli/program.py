@@ -1,0 +1,100 @@
+"""From the arguments to the exit code: one line on stderr for whatever a user can cause, and no traceback."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from gdjax.errors import GdjaxError, UsageError, printable
+from gdjax.signals import exit_codes
+
+if TYPE_CHECKING:
+    from cyclopts.config import Toml
+
+__all__ = ["main"]
+
+BUG = 70  # sysexits.h's EX_SOFTWARE: none of ours, which all mean something
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and leave with its exit code: 0 done, 1 verification failed, 2 bad use or bad input,
+    3 inconclusive, 4 diverged or dead, 130 and 143 interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a terminal of another encoding is no reason to fail
+    warnings.showwarning = _one_line
+    with exit_codes():
+        sys.exit(_run(list(sys.argv[1:] if arguments is None else arguments)))
+
+
+def _run(arguments: list[str]) -> int:
+    from cyclopts import CycloptsError
+
+    from gdjax.cli.app import make_app
+
+    try:
+        app = make_app(_config(arguments))
+        code = app(arguments, print_error=False, exit_on_error=False, result_action="return_value")
+        sys.stdout.flush()
+        return int(code or 0)
+    except CycloptsError as error:
+        return _say(" ".join(str(error).split()) + " See " + _help(arguments), 2)
+    except GdjaxError as error:
+        return _say(str(error), error.exit_code)
+    except BrokenPipeError:  # the reader, such as head, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except MemoryError:
+        return _say("out of memory; pass --memory-limit, fewer features or fewer rows", 2)
+    except Exception:  # noqa: BLE001 - the last resort: a bug must not look like a verdict
+        traceback.print_exc()
+        return _say("this is a bug in gdjax; please report it with the lines above", BUG)
+
+
+def _config(arguments: list[str]) -> Toml | None:
+    """The options of ``--config FILE.toml``, as cyclopts takes them; the arguments themselves go before."""
+    from cyclopts.config import Toml
+
+    for i, argument in enumerate(arguments):
+        name, equals, path = argument.partition("=")
+        if argument == "--":
+            break
+        if name == "--config":
+            if not equals and i + 1 == len(arguments):
+                raise UsageError("--config: name a TOML file")
+            path = path if equals else arguments[i + 1]
+            _check_toml(path)
+            return Toml(path, must_exist=True, use_commands_as_keys=False)
+    return None
+
+
+def _check_toml(path: str) -> None:
+    import tomllib
+
+    from gdjax.errors import FileError
+    from gdjax.files import open_regular
+
+    with open_regular(path, 1 << 20) as (file, _):
+        try:
+            tomllib.load(file)
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise FileError(f"{path}: not TOML: {error}") from error
+
+
+def _help(arguments: Sequence[str]) -> str:
+    from gdjax.cli.app import COMMANDS
+
+    return f"gdjax {arguments[0]} --help" if arguments and arguments[0] in COMMANDS else "gdjax --help"
+
+
+def _say(message: str, code: int) -> int:
+    print(f"gdjax: {printable(message)}", file=sys.stderr)
+    return code
+
+
+def _one_line(message: Warning | str, *_: Any, **__: Any) -> None:
+    print(f"gdjax: warning: {printable(str(message))}", file=sys.stderr)

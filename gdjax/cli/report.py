@@ -1,0 +1,31 @@
+"""gdjax report"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from gdjax.cli.output import console, safe
+
+__all__ = ["report"]
+
+
+def report(
+    run: Annotated[str, Parameter(help="File that fit or sweep saved.")],
+    /,
+    *,
+    output: Annotated[Path | None, Parameter(alias="-o", help="Page to write; by default RUN with .html.")] = None,
+    config: Annotated[Path | None, Parameter(help="TOML file of these options.")] = None,
+) -> int:
+    """Write a page about a saved run: one HTML file that asks for nothing else."""
+    import gdjax
+    from gdjax.files import check_writable
+
+    path = output or Path(run).with_suffix(".html")
+    check_writable(path)
+    fitted = gdjax.load(run)
+    fitted.report(path)
+    console().print(safe(f"page written to {path}"))
+    return 0

@@ -1,0 +1,61 @@
+"""What fit and sweep share: a run with a progress bar that a signal ends at the edge of a chunk, and its end told."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from gdjax.cli.options import OutputOptions
+from gdjax.cli.output import print_json, run_json
+from gdjax.progress import ProgressBar
+from gdjax.signals import stop_at_edges
+
+if TYPE_CHECKING:
+    from gdjax.run import Run
+    from gdjax.tables import Table
+
+__all__ = ["exit_code", "train"]
+
+
+def train(
+    fit: Callable[..., Run],
+    table: Table,
+    output: OutputOptions,
+    checkpoint: Any,
+    show: Callable[[Run, float], None],
+    *,
+    strict: bool,
+) -> int:
+    """Call ``fit(callback=...)``, tell what came of it, save it, and return the exit code."""
+    began = time.perf_counter()
+    visible = not output.quiet and sys.stderr.isatty()
+    with ProgressBar() as bar, stop_at_edges(bar if visible else None) as stop:
+        run = fit(callback=stop)
+    seconds = time.perf_counter() - began
+    if stop.received is not None:
+        again = f"the same command goes on from {checkpoint}" if checkpoint else "pass --checkpoint to go on from there"
+        print(f"gdjax: stopped between two chunks; {again}", file=sys.stderr)
+        return stop.exit_code
+    run = dataclasses.replace(run, source=table.recipe)
+    if output.output is not None:
+        run.save(output.output)
+    if output.json:
+        print_json(run_json(run))
+    else:
+        show(run, seconds)
+        if output.output is not None:
+            from gdjax.cli.output import console, safe
+
+            console().print(safe(f"saved to {output.output}"))
+    return exit_code(run, strict)
+
+
+def exit_code(run: Run, strict: bool) -> int:
+    """4 where one neuron diverged or is dead; with ``strict``, where any is not converged."""
+    counts = run.counts()
+    if strict:
+        return 0 if set(counts) <= {"converged"} else 4
+    return 4 if run.single and set(counts) & {"diverged", "dead"} else 0
