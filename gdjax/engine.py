@@ -587,5 +587,6 @@ def more_steps(run: RunState, descent: Descent) -> None:
     unfinished = (run.status == st.MAX_STEPS) & (run.state.phase == EXHAUSTED)
     again = unfinished & (run.state.step < descent.steps)
     run.status[again] = st.PENDING
+    run.state.phase[again] = RUNNING
     for i in np.nonzero(again)[0]:
         run.reasons[i] = ""

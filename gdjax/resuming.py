@@ -66,7 +66,13 @@ class Keeper:
                 f"checkpoint {str(self.path)!r} is of another run: {'; '.join(differing)}: "
                 "pass the same again, or another checkpoint="
             )
-        return RunState.from_arrays(arrays)
+        try:
+            run = RunState.from_arrays(arrays)
+        except (KeyError, ValueError) as error:
+            raise FileError(f"{self.path}: a checkpoint that lacks {error}: delete it to start again") from error
+        if run.state.point.shape != fresh.state.point.shape:
+            raise FileError(f"{self.path}: a checkpoint of other shapes than its data: delete it to start again")
+        return run
 
     def save(self, run: RunState, *, last: bool) -> None:
         """Writes `run` if it is time to, and the last state in any case.
@@ -83,7 +89,7 @@ class Keeper:
 
 
 def describe(neuron: Neuron) -> str:
-    """The neuron but for its penalties, in words that are equal in every process; a user's own formula by its values."""
+    """The neuron but for its penalties, in words equal in every process; a user's own formula by its values too."""
     formula = neuron.formula
     parts = []
     for what, part in (("activation", formula.activation), ("loss", formula.loss)):

@@ -39,8 +39,8 @@ class _Handler(Protocol):
 
 @contextmanager
 def stop_at_edges(callback: Callback | None = None) -> Iterator[Stop]:
-    """While it lasts, a first SIGINT or SIGTERM is remembered by the `Stop` it gives, to be passed as `callback=` to
-    `gdjax.fit`; a second one does what it did before. Outside the main thread, which alone gets signals, nothing changes.
+    """While it lasts, a first SIGINT or SIGTERM is remembered by the `Stop` it gives, which is to be the `callback=` of
+    `gdjax.fit`; a second one does what it did before. Outside the main thread, it does nothing.
 
     >>> with stop_at_edges() as stop:
     ...     signal.raise_signal(signal.SIGTERM)
@@ -79,8 +79,7 @@ def _handled(handler: _Handler, before: dict[int, Any]) -> Iterator[None]:
         # what was ignored (nohup, a background job of a shell) stays so; None: set outside Python, not to be put back
         if found not in (signal.SIG_IGN, None):
             before[number] = found
-    for number in before:
-        signal.signal(number, handler)
+    _install(dict.fromkeys(before, handler))
     try:
         yield
     finally:
