@@ -51,6 +51,9 @@ def diverged(step: int, rate: float, method: str, largest: float) -> str:
 NO_POSITIVE = "no positive y: the best ReLU is 0 everywhere"
 
 
+SHUT = "no gate is open, so the gradient is 0: start elsewhere, by init, seed or a tolerance over 0"
+
+
 def dead(attempts: int) -> str:
     """The reason of a ReLU that no start brought below the cost of a closed gate."""
     return f"dead after {attempts} seeds: no start brought the cost below that of a ReLU that is 0 everywhere"

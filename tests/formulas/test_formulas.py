@@ -1,0 +1,133 @@
+"""The formulas against mpmath, exact rationals and autodiff."""
+
+from fractions import Fraction
+
+import jax
+import jax.numpy as jnp
+import mpmath
+import numpy as np
+import pytest
+
+from gdjax import Neuron, UsageError, activations, losses
+from gdjax.formulas import Formula
+
+Z = np.array([-1e4, -800.0, -37.0, -2.5, -1.0, -(2.0**-20), 0.0, 2.0**-20, 0.3, 1.0, 2.5, 37.0, 700.0])
+
+EXACT = {
+    "identity": lambda z: z,
+    "relu": lambda z: max(z, mpmath.mpf(0)),
+    "leaky_relu": lambda z: z if z > 0 else z * mpmath.mpf(0.01),
+    "sigmoid": lambda z: 1 / (1 + mpmath.exp(-z)),
+    "tanh": mpmath.tanh,
+    "softplus": lambda z: mpmath.log(1 + mpmath.exp(z)),
+    "exp": mpmath.exp,
+}
+
+LOSSES = {
+    "squared_error": lambda p, y: (p - y) ** 2,
+    "absolute_error": lambda p, y: abs(p - y),
+    "huber": lambda p, y: (p - y) ** 2 / 2 if abs(p - y) <= 1 else abs(p - y) - mpmath.mpf(1) / 2,
+    "log_loss": lambda p, y: -y * mpmath.log(p) - (1 - y) * mpmath.log(1 - p),
+    "poisson": lambda mu, y: mu - y * mpmath.log(mu),
+}
+
+PAIRS = [(a, loss) for a in EXACT for loss in LOSSES if losses.BUILT_IN[loss].link in (None, a)]
+
+
+def ulps(got: np.ndarray, exact: list) -> float:
+    with mpmath.workdps(60):
+        return max(float(abs(mpmath.mpf(float(g)) - e) / mpmath.mpf(float(np.spacing(abs(float(e)))))) for g, e in zip(got, exact))
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_value_and_slope_to_a_few_ulp_of_the_exact_ones(name):
+    value, slope = activations.BUILT_IN[name](np)
+    with mpmath.workdps(10_000 if name in ("softplus", "sigmoid") else 60):
+        values = [EXACT[name](mpmath.mpf(float(z))) for z in Z]
+        assert ulps(value(Z), values) <= 4
+        away = [z for z in Z if z != 0]
+        slopes = [mpmath.diff(EXACT[name], mpmath.mpf(float(z)), h=mpmath.mpf(2) ** -200) if abs(z) < 100 else None for z in away]
+        kept = [i for i, s in enumerate(slopes) if s is not None]
+        assert ulps(slope(np.array(away))[kept], [slopes[i] for i in kept]) <= 6
+
+
+@pytest.mark.parametrize(("activation", "loss"), PAIRS)
+def test_cost_against_mpmath(activation, loss):
+    pointwise = Neuron(activation, loss).pointwise(np)
+    z = Z[np.abs(Z) < 30]
+    for y in (0.0, 1.0):
+        with mpmath.workdps(60):
+            exact = [LOSSES[loss](EXACT[activation](mpmath.mpf(float(v))), mpmath.mpf(y)) for v in z]
+        got = pointwise.cost(z, np.full_like(z, y))
+        np.testing.assert_allclose(got, [float(e) for e in exact], rtol=2e-14, atol=1e-15)
+
+
+@pytest.mark.parametrize(("activation", "loss"), PAIRS)
+def test_slope_is_that_of_autodiff_ties_apart(activation, loss):
+    formula = Neuron(activation, loss).formula
+    z = np.array([-3.0, -0.7, 0.0, 0.4, 2.9], np.float32)
+    y = np.array([1.0, 0.0, 1.25 if formula.loss.domain == "real" else 1.0, 0.0, 1.0], np.float32)
+    manual = formula.pointwise(jnp).slope(z, y)
+    auto = jax.vmap(jax.grad(formula.pointwise(jnp).cost))(z, y)
+    np.testing.assert_allclose(manual, auto, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("loss", ["log_loss", "poisson"])
+def test_losses_of_the_pre_activation_are_finite_far_out(loss):
+    activation = losses.BUILT_IN[loss].link
+    pointwise = Neuron(activation, loss).pointwise(np)
+    z = np.array([-1e4, 1e4]) if loss == "log_loss" else np.array([-1e4])
+    for y in (0.0, 1.0):
+        assert np.isfinite(pointwise.cost(z, np.full_like(z, y))).all()
+        assert np.isfinite(pointwise.slope(z, np.full_like(z, y))).all()
+    if loss == "log_loss":
+        assert pointwise.cost(z, np.array([1.0, 0.0])).tolist() == [1e4, 1e4]
+
+
+@pytest.mark.parametrize("name", activations.BUILT_IN)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_dtype_and_nan_are_kept(name, dtype):
+    for function in activations.BUILT_IN[name](np):
+        got = function(np.array([np.nan, -1.0, 0.0, 1.0], dtype))
+        assert got.dtype == dtype
+    assert np.isnan(activations.BUILT_IN[name](np)[0](np.array([np.nan], dtype)))[0]
+
+
+def test_the_gate_is_shut_at_zero():
+    slope = activations.relu(np)[1]
+    assert slope(np.array([-0.0, 0.0, 5e-324, -5e-324])).tolist() == [0.0, 0.0, 1.0, 0.0]
+
+
+def test_relu_gradient_in_rationals():
+    # the chain rule of the text, run on exact rationals by hand
+    pointwise = Neuron().pointwise(np)
+    for z, y in [(Fraction(3, 8), Fraction(5, 4)), (Fraction(-1, 2), Fraction(7, 8)), (Fraction(0), Fraction(1))]:
+        exact = 2 * (z - y) if z > 0 else Fraction(0)
+        assert Fraction(float(pointwise.slope(np.array([float(z)]), np.array([float(y)]))[0])) == exact
+
+
+def test_by_value():
+    assert losses.huber(0.5) == losses.huber(0.5) != losses.huber(0.6)
+    assert hash(activations.leaky_relu(0.1)) == hash(activations.leaky_relu(0.1))
+    assert Neuron(loss=losses.huber(2.0)).formula == Formula(activations.relu, losses.huber(2.0))
+    cost = Neuron("identity", losses.huber(0.5)).pointwise(np).cost(np.array([0.25, 3.0]), np.zeros(2))
+    assert cost.tolist() == [0.03125, 0.5 * (3 - 0.25)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"activation": "rellu"}, "did you mean 'relu'"),
+        ({"activation": 3}, "unknown activation 3"),
+        ({"loss": "mse"}, "unknown loss 'mse'"),
+        ({"loss": "log_loss"}, "pass activation='sigmoid'"),
+        ({"loss": "poisson", "activation": "relu"}, "pass activation='exp'"),
+        ({"l2": -1.0}, "l2 = -1.0"),
+        ({"l1": float("nan")}, "l1 = nan"),
+        ({"l2": True}, "l2 = True"),
+        ({"l2": "x"}, "l2 = 'x'"),
+    ],
+)
+def test_a_wrong_neuron_is_refused(arguments, words):
+    with pytest.raises(UsageError, match=words):
+        Neuron(**arguments)
