@@ -222,6 +222,7 @@ class _Trainer:
         self._write(neurons, fresh)
         self.run.attempt[neurons] = attempt + 1
         self.run.threshold[neurons] = self.descent.tolerance * smallest if self.certifies else -1.0
+        self.run.cost[neurons] = np.nan
 
     def _automatic_rate(self, rows: np.ndarray, largest: np.ndarray) -> np.ndarray:
         """1 / L; for mini batches 1 / (2 L_B), L_B the expected smoothness of a batch (Gower et al., 2019)."""
@@ -376,11 +377,22 @@ class _Trainer:
                 self._end_unfinished(int(row), theta[i], seen, i, norm, mu, size, condition)
             elif norm <= seen.noise[i]:
                 self._end_unfinished(int(row), theta[i], seen, i, norm, mu, size, condition)
+            elif not stationary and self._on_a_kink(int(row), float(seen.cost[i]), norm):
+                self._end(int(row), st.MAX_STEPS, st.ON_A_KINK, theta[i], seen, i)
             elif condition > limit:
                 run.threshold[neuron] = -1.0
             elif mu > 0:
                 # what the device stopped at, or would, was not the curvature here
                 run.threshold[neuron] = 0.9 * descent.tolerance * mu
+
+    def _on_a_kink(self, row: int, cost: float, norm: float) -> bool:
+        """Whether all steps since the last look took less off the cost than the descent lemma grants to one of them."""
+        run, neuron = self.run, int(self.slab.neurons[row])
+        before, run.cost[neuron] = float(run.cost[neuron]), cost
+        if not self.slab.formula.activation.kinks or not self.slab.formula.bound_holds:
+            return False
+        granted = norm * norm / (2 * float(self.bound.largest[row]))
+        return granted > 100 * self.eps * abs(cost) and before - cost < granted
 
     def _certificate(
         self, rows: np.ndarray, theta: np.ndarray, seen: Examination

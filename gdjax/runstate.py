@@ -28,7 +28,7 @@ class RunState:
     raw: np.ndarray
     """(K, P) parameters in the user's units, NaN where not trained."""
     cost: np.ndarray
-    """(K,) float64"""
+    """(K,) float64, at its end; before, at the last look, NaN before the first."""
     condition: np.ndarray
     """(K,)"""
     best_theta: np.ndarray

@@ -51,6 +51,10 @@ def diverged(step: int, rate: float, method: str, largest: float) -> str:
 NO_POSITIVE = "no positive y: the best ReLU is 0 everywhere"
 
 
+ON_A_KINK = (
+    "not certified: it rests on a kink, where a row of y < 0 stands at its gate: the gradient does not vanish there, "
+    "and more steps do not help"
+)
 SHUT = "no gate is open, so the gradient is 0: start elsewhere, by init, seed or a tolerance over 0"
 
 
