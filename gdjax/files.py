@@ -109,7 +109,7 @@ def atomic_write(path: str | os.PathLike[str], data: bytes, *, keep: str | os.Pa
         try:
             _write_durably(temporary, data)
             if keep is not None and target.exists():
-                os.replace(target, keep)
+                _keep(target, keep, temporary.with_suffix(".link.tmp"))
             os.replace(temporary, target)
         except BaseException:
             with contextlib.suppress(OSError):
@@ -227,6 +227,19 @@ def _write_durably(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _keep(target: Path, keep: str | os.PathLike[str], link: Path) -> None:
+    """``keep`` becomes another name of ``target``, which is there at every moment; it is moved where links are not."""
+    try:
+        os.link(target, link)
+    except OSError:
+        os.replace(target, keep)
+        return
+    try:
+        os.replace(link, keep)
+    finally:
+        link.unlink(missing_ok=True)  # it is still there where it and ``keep`` were one file already
 
 
 def _fsync_folder(folder: Path) -> None:

@@ -1,0 +1,25 @@
+"""Processes killed by SIGKILL at random moments: 20 here, 200 by ``benchmarks/kills.py``."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+KILLS = {"numpy": (8, []), "jax": (6, ["--job", "mini_batch"]), "numba": (6, ["--job", "fleet"])}
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("backend", KILLS)
+def test_what_is_killed_goes_on_bit_for_bit(backend: str, root: Path) -> None:
+    kills, job = KILLS[backend]
+    command = [sys.executable, str(root / "benchmarks" / "kills.py"), "--kills", str(kills), "--backend", backend, *job]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=220)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{kills} kills, 0 faults" in done.stdout
+    # a kill before the first checkpoint proves little
+    resumed = [int(cells[3]) for row in done.stdout.splitlines() if len(cells := re.split(r"\s*\|\s*", row)) > 6 and cells[3].isdecimal()]
+    assert sum(resumed) >= kills // 2, done.stdout
