@@ -144,22 +144,21 @@ def run(
         if batches is not None and batches.shape[1] > 1:
             batches = np.moveaxis(padded(np.moveaxis(batches, 1, 0)), 0, 1)
         held = samples.take(padded(rows))
-        state = jax.tree.map(jnp.array, state)
-        after, costs = chunk_shared(formula, rule, chunk.trace, held, state, knobs, factors, batches)
+        after, costs = chunk_shared(formula, rule, chunk.trace, held, jax.device_put(state), knobs, factors, batches)
     else:
 
         def tiled(x: np.ndarray) -> np.ndarray:
             return x.reshape(size // tile, tile, *x.shape[1:])
 
-        split = jax.tree.map(lambda x: jnp.array(tiled(x)), state)
+        split = jax.device_put(jax.tree.map(tiled, state))
         knobs = Knobs(*(k if k is knobs.penalised else tiled(k) for k in knobs))
         batches = None if batches is None else tiled(padded(np.moveaxis(batches, 0, 1)))
         tiles = np.int32(-(-count // tile))
         after, costs = chunk_own(
             formula, rule, chunk.trace, samples, tiles, tiled(padded(rows)), split, knobs, factors, batches
         )
-        after = jax.tree.map(lambda x: x.reshape(size, *x.shape[2:]), after)
-        costs = None if costs is None else jnp.moveaxis(costs, 1, 0).reshape(len(factors), size)
+        after = jax.tree.map(lambda x: np.asarray(x).reshape(size, *x.shape[2:]), after)
+        costs = None if costs is None else np.moveaxis(np.asarray(costs), 1, 0).reshape(len(factors), size)
     return jax.tree.map(lambda x: np.asarray(x)[:count], after), None if costs is None else np.asarray(costs)[:, :count]
 
 
