@@ -35,7 +35,7 @@ import numpy as np
 from numba import njit, prange
 
 from gdjax.rule import RUNNING
-from gdjax_numba.simd import panel, transpose
+from gdjax_numba.simd import dots, panel, transpose
 
 real = np.{dtype}
 CALLS = {calls}

@@ -6,9 +6,9 @@ import numpy as np
 from numba import njit, prange
 
 from gdjax.rule import RUNNING
-from gdjax_numba.simd import panel, transpose
+from gdjax_numba.simd import dots, panel, transpose
 
-__all__ = ["CALLS", "OPTIONS", "PARALLEL", "RUNNING", "Any", "argument", "cost", "finish", "njit", "np", "panel", "prange", "real", "slope", "transpose"]
+__all__ = ["CALLS", "OPTIONS", "PARALLEL", "RUNNING", "Any", "argument", "cost", "dots", "finish", "njit", "np", "panel", "prange", "real", "slope", "transpose"]
 
 real: Any = np.float32
 """The dtype of the arithmetic."""

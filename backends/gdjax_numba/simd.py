@@ -1,4 +1,4 @@
-"""The two inner loops that a compiler does not find by itself: a product of panels in registers, and a transpose."""
+"""The inner loops that a compiler does not find by itself: products in registers, and a transpose by shuffles."""
 
 from typing import Any
 
@@ -137,17 +137,77 @@ def transpose(typing: Any, A: Any, a0: Any, a_row: Any, B: Any, b0: Any, b_row: 
         size = A.dtype.bitwidth // 8
         a0, a_step, b0, b_step = (integer(i) for i in (1, 2, 4, 5))
         rows = [builder.load(place(0, a0, a_step, m), align=size) for m in range(lanes)]
-        # interleaving row m with row m + lanes / 2, log2(lanes) times, turns each index's bits around by one
-        half = lanes // 2
-        word = ir.VectorType(ir.IntType(32), lanes)
-        low = ir.Constant(word, [x for i in range(half) for x in (i, lanes + i)])
-        high = ir.Constant(word, [x for i in range(half, lanes) for x in (i, lanes + i)])
-        for _ in range(lanes.bit_length() - 1):
-            rows = [
-                builder.shuffle_vector(rows[m], rows[m + half], mask) for m in range(half) for mask in (low, high)
-            ]
-        for v, row in enumerate(rows):
+        for v, row in enumerate(_transposed(builder, rows)):
             builder.store(row, place(3, b0, b_step, v), align=size)
         return context.get_dummy_value()
 
     return types.void(A, a0, a_row, B, b0, b_row), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def dots(typing: Any, A: Any, a0: Any, a_row: Any, B: Any, vectors: Any, C: Any, c0: Any) -> Any:
+    """C[c0 + m] = sum_v A[m, v] B[v] for as many rows m as a vector has lanes, over `vectors` times 64 bytes of v."""
+    if not (A.dtype == B.dtype == C.dtype):
+        raise TypingError("dots: one dtype for all three")
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        lanes = VECTOR_BYTES // (A.dtype.bitwidth // 8)
+        vector = ir.VectorType(context.get_value_type(A.dtype), lanes)
+        index = ir.IntType(64)
+        size = A.dtype.bitwidth // 8
+
+        def integer(i: int) -> Any:
+            return context.cast(builder, args[i], sig.args[i], types.int64)
+
+        def place(array: int, offset: Any) -> Any:
+            base = make_array(sig.args[array])(context, builder, args[array]).data
+            return builder.bitcast(builder.gep(base, [offset]), vector.as_pointer())
+
+        a0, a_step, total, c0 = (integer(i) for i in (1, 2, 4, 6))
+        name = f"llvm.fma.v{lanes}f{A.dtype.bitwidth}"
+        fma = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, [vector] * 3), name)
+
+        def row(m: int) -> Any:
+            """One row's sums, lane by lane; one stream at a time is what the machine fetches ahead best."""
+            before = builder.block
+            head, body, done = (builder.append_basic_block(n) for n in ("dots.head", "dots.body", "dots.done"))
+            start = builder.add(a0, builder.mul(a_step, index(m)))
+            builder.branch(head)
+            builder.position_at_end(head)
+            i, held = builder.phi(index), builder.phi(vector)
+            i.add_incoming(index(0), before)
+            held.add_incoming(ir.Constant(vector, [0.0] * lanes), before)
+            builder.cbranch(builder.icmp_signed("<", i, total), body, done)
+            builder.position_at_end(body)
+            at = builder.mul(i, index(lanes))
+            left = builder.load(place(0, builder.add(start, at)), align=size)
+            right = builder.load(place(3, at), align=size)
+            held.add_incoming(builder.call(fma, [left, right, held]), body)
+            i.add_incoming(builder.add(i, index(1)), body)
+            builder.branch(head)
+            builder.position_at_end(done)
+            return held
+
+        parts = _transposed(builder, [row(m) for m in range(lanes)])
+        while len(parts) > 1:
+            parts = [builder.fadd(x, y) for x, y in zip(parts[::2], parts[1::2], strict=True)]
+        builder.store(parts[0], place(5, c0), align=size)
+        return context.get_dummy_value()
+
+    return types.void(A, a0, a_row, B, vectors, C, c0), generate
+
+
+def _transposed(builder: Any, rows: list[Any]) -> list[Any]:
+    """As many vectors as each has lanes, transposed.
+
+    Interleaving row m with row m + lanes / 2 turns the bits of every element's place around by one; log2(lanes) times of it
+    exchange row and lane.
+    """
+    lanes = len(rows)
+    half = lanes // 2
+    word = ir.VectorType(ir.IntType(32), lanes)
+    low = ir.Constant(word, [x for i in range(half) for x in (i, lanes + i)])
+    high = ir.Constant(word, [x for i in range(half, lanes) for x in (i, lanes + i)])
+    for _ in range(lanes.bit_length() - 1):
+        rows = [builder.shuffle_vector(rows[m], rows[m + half], mask) for m in range(half) for mask in (low, high)]
+    return rows

@@ -14,6 +14,8 @@ ROWS = 4 * LANES
 """Rows of a block: four vectors of them, so that a product with a block keeps its sums in registers."""
 FLUSH = 4096 // ROWS
 """Blocks whose sums are added up in `real` before they go to float64."""
+BLOCK = 16384 // np.dtype(real).itemsize
+"""Elements of a block of rows that stay in the first cache between its two products."""
 NEURONS = 64
 """Neurons that pass over the data together."""
 
@@ -73,8 +75,8 @@ def pointwise(z: Any, bias: Any, y: Any, weight: Any) -> tuple[Any, Any]:
 
 
 @njit(**OPTIONS)
-def pack(X: Any, start: Any, count: Any, by_feature: Any, by_row: Any) -> None:
-    """Copies `count` <= ROWS rows of X (N, D) to by_row (ROWS, padded), zeros around, and by feature to (padded, ROWS)."""
+def copy(X: Any, start: Any, count: Any, by_row: Any) -> None:
+    """Copies `count` <= ROWS rows of X (N, D) to by_row (ROWS, padded), with zeros around."""
     D = X.shape[1]
     wide = padded(D)
     for n in range(count):
@@ -84,7 +86,6 @@ def pack(X: Any, start: Any, count: Any, by_feature: Any, by_row: Any) -> None:
             by_row[n * wide + j] = 0
     for i in range(count * wide, ROWS * wide):
         by_row[i] = 0
-    turn(wide, by_feature, by_row)
 
 
 @njit(**OPTIONS)
@@ -99,74 +100,46 @@ def turn(wide: Any, by_feature: Any, by_row: Any) -> None:
 
 
 @njit(**OPTIONS)
-def project_rows(X: Any, start: Any, count: Any, theta: Any, z: Any) -> None:
-    """z[n] = w . x_n for `count` rows from `start`."""
-    D = X.shape[1]
-    n = 0
-    while n + 4 <= count:
-        i = start + n
-        z0 = real(0)
-        z1 = real(0)
-        z2 = real(0)
-        z3 = real(0)
-        for j in range(D):
-            w = theta[j]
-            z0 += w * X[i, j]
-            z1 += w * X[i + 1, j]
-            z2 += w * X[i + 2, j]
-            z3 += w * X[i + 3, j]
-        z[n] = z0
-        z[n + 1] = z1
-        z[n + 2] = z2
-        z[n + 3] = z3
-        n += 4
-    while n < count:
-        z0 = real(0)
-        for j in range(D):
-            z0 += theta[j] * X[start + n, j]
-        z[n] = z0
-        n += 1
-
-
-@njit(**OPTIONS)
-def accumulate_rows(X: Any, start: Any, count: Any, r: Any, gradient: Any) -> None:
-    """gradient += sum_n r[n] x_n for `count` rows from `start`."""
-    D = X.shape[1]
-    n = 0
-    while n + 4 <= count:
-        i = start + n
-        r0 = r[n]
-        r1 = r[n + 1]
-        r2 = r[n + 2]
-        r3 = r[n + 3]
-        for j in range(D):
-            gradient[j] += (r0 * X[i, j] + r1 * X[i + 1, j]) + (r2 * X[i + 2, j] + r3 * X[i + 3, j])
-        n += 4
-    while n < count:
-        for j in range(D):
-            gradient[j] += r[n] * X[start + n, j]
-        n += 1
+def block_one(source: Any, at: Any, stride: Any, count: Any, length: Any, y: Any, weight: Any, bias: Any, theta: Any,
+              z: Any, gradient: Any) -> tuple[Any, Any]:  # fmt: skip
+    """Adds the sums over `count` of `length` rows, `stride` elements apart in `source`, which may be read past each row."""
+    wide = len(theta)
+    for n in range(0, length, LANES):
+        dots(source, at + n * stride, stride, theta, wide // LANES, z, n)
+    for n in range(count, length):
+        z[n] = 0
+    sums = pointwise(z[:count], bias, y, weight)
+    multiply(z, 0, 0, source, at, stride, length, gradient, 0, 0, 1, wide)
+    return sums
 
 
 @njit(**OPTIONS)
 def range_one(X: Any, y: Any, weight: Any, start: Any, stop: Any, theta: Any, out: Any) -> None:
     """The sums over rows [start, stop) of one neuron: out[:P] the gradient, out[P] the cost."""
-    D = X.shape[1]
+    N, D = X.shape
+    wide = padded(D)
+    flat = X.reshape(-1)
     z = np.empty(ROWS, real)
-    gradient = np.empty(D, real)
+    weights = np.zeros(wide, real)
+    weights[:D] = theta[:D]
+    gradient = np.empty(wide, real)
+    by_row = np.empty(ROWS * wide, real)
+    length = max(LANES, min(ROWS, BLOCK // wide // LANES * LANES))
     out[:] = 0
     at = start
     while at < stop:
-        for j in range(D):
-            gradient[j] = 0
+        gradient[:] = 0
         end = min(stop, at + FLUSH * ROWS)
         while at < end:
-            count = min(ROWS, end - at)
-            project_rows(X, at, count, theta, z)
-            c, r = pointwise(z[:count], theta[D], y[at : at + count], weight[at : at + count])
+            count = min(length, end - at)
+            targets, shares = y[at : at + count], weight[at : at + count]
+            if count == length and (at + length - 1) * D + wide <= N * D:
+                c, r = block_one(flat, at * D, D, count, length, targets, shares, theta[D], weights, z, gradient)
+            else:
+                copy(X, at, count, by_row)
+                c, r = block_one(by_row, 0, wide, count, length, targets, shares, theta[D], weights, z, gradient)
             out[D + 1] += c
             out[D] += r
-            accumulate_rows(X, at, count, z, gradient)
             at += count
         for j in range(D):
             out[j] += gradient[j]
@@ -193,7 +166,8 @@ def range_many(X: Any, y: Any, weight: Any, fold: Any, start: Any, stop: Any, th
     gradient[:] = 0
     for at in range(start, stop, ROWS):
         rows = min(ROWS, stop - at)
-        pack(X, at, rows, by_feature, by_row)
+        copy(X, at, rows, by_row)
+        turn(wide, by_feature, by_row)
         for n in range(ROWS):
             targets[n] = y[at + n] if n < rows else real(0)
         z[:] = 0
@@ -304,7 +278,8 @@ def load_all(X: Any, y: Any, weight: Any, by_feature: Any, by_row: Any, targets:
     N, D = X.shape
     wide = padded(D)
     for start in range(0, N, ROWS):
-        pack(X, start, min(ROWS, N - start), by_feature[start * wide :], by_row[start * wide :])
+        copy(X, start, min(ROWS, N - start), by_row[start * wide :])
+        turn(wide, by_feature[start * wide :], by_row[start * wide :])
     for n in range(len(targets)):
         targets[n] = y[n] if n < N else real(0)
         shares[n] = weight[n] if n < N else real(0)
