@@ -16,6 +16,9 @@ from gdjax.samples import Samples, block_sums
 TILE_BYTES = 1 << 18
 """A tile of neurons and their samples stay in cache for a whole chunk of steps."""
 
+STEPS = 100
+"""Steps that a program has room for; how many it takes is traced."""
+
 matmul = partial(jnp.matmul, precision=lax.Precision.HIGHEST)
 
 
@@ -43,14 +46,16 @@ def steps(
     knobs: Knobs,
     factors: jax.Array,
     batches: jax.Array | None,
+    count: jax.Array | None = None,
 ) -> tuple[State, jax.Array | None]:
-    """A chunk of steps of neurons in lockstep, ended early where none is running."""
+    """A chunk of steps of neurons in lockstep, the first `count` of them, ended early where none is running."""
+    last = len(factors) if count is None else count
     advance = make_advance(jnp, rule)
     costs = jnp.full((len(factors), len(state.phase)), jnp.nan, factors.dtype) if trace else None
 
     def unfinished(carry: tuple[Any, State, Any]) -> jax.Array:
         i, now, _ = carry
-        return (i < len(factors)) & (now.phase == RUNNING).any()
+        return (i < last) & (now.phase == RUNNING).any()
 
     def step(carry: tuple[Any, State, Any]) -> tuple[Any, State, Any]:
         i, now, seen_costs = carry
@@ -74,9 +79,10 @@ def chunk_shared(
     knobs: Knobs,
     factors: jax.Array,
     batches: jax.Array | None,
+    count: jax.Array,
 ) -> tuple[State, jax.Array | None]:
     """A chunk on shared samples: one lockstep of all neurons."""
-    return steps(formula, rule, trace, samples, state, knobs, factors, batches)
+    return steps(formula, rule, trace, samples, state, knobs, factors, batches, count)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2), donate_argnums=6)
@@ -91,6 +97,7 @@ def chunk_own(
     knobs: Knobs,
     factors: jax.Array,
     batches: jax.Array | None,
+    count: jax.Array,
 ) -> tuple[State, jax.Array | None]:
     """A chunk on own samples: the first `tiles` tiles of `rows` (M, T), all else with the same two leading axes.
 
@@ -104,7 +111,7 @@ def chunk_own(
         at, now, knob, index = jax.tree.map(lambda x: x[i], (rows, carry[0], held, batches))
         if index is not None:
             index = jnp.moveaxis(index, 0, 1)
-        after = steps(formula, rule, trace, samples.take(at), now, knob, factors, index)
+        after = steps(formula, rule, trace, samples.take(at), now, knob, factors, index, count)
         return jax.tree.map(lambda whole, part: whole.at[i].set(part), carry, after)
 
     return lax.fori_loop(0, tiles, tile, (state, costs))
@@ -123,9 +130,12 @@ def run(
     """One dispatch of a chunk; NumPy in, NumPy out.
 
     Neurons are padded with dummies that do not run: shared samples to a power of two of them, own samples to the
-    slab's tiles, so that few shapes are compiled.
+    slab's tiles, and steps to a whole `STEPS` of them, so that few shapes are compiled.
     """
-    factors = chunk.factors.astype(dtype)
+    taken = len(chunk.factors)
+    idle = -taken % STEPS
+    factors = np.pad(chunk.factors.astype(dtype), (0, idle))
+    steps_taken = np.int32(taken)
     count = len(rows)
     tile = 1 if samples.shared else tile_neurons(samples.X)
     if samples.shared:
@@ -140,11 +150,13 @@ def run(
     state.phase[count:] = STATIONARY
     knobs = Knobs(*(k if k is knobs.penalised else padded(k) for k in knobs))
     batches = chunk.batches
+    if batches is not None:
+        batches = np.pad(batches, ((0, idle), (0, 0), (0, 0)))
     if samples.shared:
         if batches is not None and batches.shape[1] > 1:
             batches = np.moveaxis(padded(np.moveaxis(batches, 1, 0)), 0, 1)
         held = samples.take(padded(rows))
-        after, costs = chunk_shared(formula, rule, chunk.trace, held, jax.device_put(state), knobs, factors, batches)
+        after, costs = chunk_shared(formula, rule, chunk.trace, held, jax.device_put(state), knobs, factors, batches, steps_taken)
     else:
 
         def tiled(x: np.ndarray) -> np.ndarray:
@@ -155,11 +167,11 @@ def run(
         batches = None if batches is None else tiled(padded(np.moveaxis(batches, 0, 1)))
         tiles = np.int32(-(-count // tile))
         after, costs = chunk_own(
-            formula, rule, chunk.trace, samples, tiles, tiled(padded(rows)), split, knobs, factors, batches
+            formula, rule, chunk.trace, samples, tiles, tiled(padded(rows)), split, knobs, factors, batches, steps_taken
         )
         after = jax.tree.map(lambda x: np.asarray(x).reshape(size, *x.shape[2:]), after)
         costs = None if costs is None else np.moveaxis(np.asarray(costs), 1, 0).reshape(len(factors), size)
-    return jax.tree.map(lambda x: np.asarray(x)[:count], after), None if costs is None else np.asarray(costs)[:, :count]
+    return jax.tree.map(lambda x: np.asarray(x)[:count], after), None if costs is None else np.asarray(costs)[:taken, :count]
 
 
 def tile_neurons(X: Any) -> int:
