@@ -1,0 +1,253 @@
+"""The estimators: scikit-learn's own checks, and its own models as the truth."""
+
+import pickle
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+
+pytest.importorskip("sklearn")
+
+from sklearn import set_config
+from sklearn.base import clone
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import check_estimator
+
+from gdjax.errors import DataError, UsageError
+from gdjax.sklearn import GroupedRegressor, NeuronClassifier, NeuronRegressor
+
+DIABETES = load_diabetes(return_X_y=True)
+# fewer steps: separable toy data would take all of them, fit after fit
+QUICK = {"steps": 300}
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    "kind", [NeuronRegressor, lambda **given: NeuronRegressor("identity", **given), NeuronClassifier],
+    ids=["relu", "identity", "classifier"],
+)  # fmt: skip
+def test_check_estimator_fails_nothing(kind, backend_name):
+    pytest.importorskip(backend_name)
+    if backend_name != "numpy":
+        pytest.skip("compiles for each shape: see the slow test")
+    assert_conforms(kind(backend=backend_name, **QUICK))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("kind", [NeuronRegressor, NeuronClassifier])
+def test_check_estimator_fails_nothing_where_it_compiles(kind, backend_name):
+    assert_conforms(kind(backend=backend_name, **QUICK))
+
+
+def assert_conforms(estimator) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        told = check_estimator(estimator, on_fail=None)
+    wrong = {r["check_name"]: f"{r['status']}: {r['exception']}" for r in told if r["status"] != "passed"}
+    wrong.pop("check_array_api_input", None)  # runs only where SCIPY_ARRAY_API is set
+    assert not wrong
+    assert len(told) > 50
+
+
+def test_identity_is_linear_regression(backend_name):
+    X, y = DIABETES
+    ours, theirs = NeuronRegressor("identity", backend=backend_name).fit(X, y), LinearRegression().fit(X, y)
+    np.testing.assert_allclose(ours.coef_, theirs.coef_, rtol=1e-6)
+    np.testing.assert_allclose(ours.predict(X), theirs.predict(X), rtol=1e-7)
+    assert ours.status_ == "converged"
+
+
+def test_l2_is_ridge():
+    X, y = DIABETES
+    # ours penalises the mean of squares, Ridge their sum
+    ours = NeuronRegressor("identity", l2=0.01, standardize=False, backend="numpy").fit(X, y)
+    theirs = Ridge(alpha=0.01 * len(X), solver="cholesky").fit(X, y)
+    np.testing.assert_allclose(ours.coef_, theirs.coef_, rtol=1e-6)
+
+
+def test_two_classes_are_logistic_regression():
+    X, y = load_breast_cancer(return_X_y=True)
+    Z = StandardScaler().fit_transform(X)
+    ours = NeuronClassifier(l2=0.01, backend="numpy").fit(X, y)
+    theirs = LogisticRegression(C=1 / (2 * 0.01 * len(X)), tol=1e-12, max_iter=10_000).fit(Z, y)
+    np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(Z), atol=1e-6)
+    np.testing.assert_array_equal(ours.predict(X), theirs.predict(Z))
+
+
+def test_more_classes_are_one_against_the_rest():
+    X, y = load_iris(return_X_y=True)
+    X, names = StandardScaler().fit_transform(X), np.array(["setosa", "versicolor", "virginica"])[y]
+    ours = NeuronClassifier(l2=0.01, standardize=False, backend="numpy").fit(X, names)
+    theirs = OneVsRestClassifier(LogisticRegression(C=1 / (2 * 0.01 * len(X)), tol=1e-12, max_iter=10_000)).fit(
+        X, names
+    )
+    np.testing.assert_allclose(ours.decision_function(X), theirs.decision_function(X), atol=2e-6)
+    np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), atol=1e-6)
+    assert ours.classes_.tolist() == ["setosa", "versicolor", "virginica"]
+    assert ours.run_.models == 3
+    assert ours.coef_.shape == (3, 4)
+
+
+def test_sample_weight_reaches_the_classes_too():
+    X, y = load_iris(return_X_y=True)
+    weight = np.random.default_rng(0).integers(0, 3, len(y))
+    weighted = NeuronClassifier(l2=0.1, backend="numpy").fit(X, y, sample_weight=weight)
+    repeated = NeuronClassifier(l2=0.1, backend="numpy").fit(np.repeat(X, weight, axis=0), np.repeat(y, weight))
+    np.testing.assert_allclose(weighted.coef_, repeated.coef_, rtol=1e-6, atol=1e-9)
+
+
+def test_it_lives_in_pipelines_and_searches():
+    X, y = DIABETES
+    model = make_pipeline(StandardScaler(), NeuronRegressor("identity", standardize=False, backend="numpy"))
+    search = GridSearchCV(model, {"neuronregressor__l2": [0.0, 10.0]}, cv=3).fit(X, y)
+    assert search.best_params_ == {"neuronregressor__l2": 0.0}
+    ours = cross_val_score(model, X, y, cv=3)
+    np.testing.assert_allclose(ours, cross_val_score(LinearRegression(), X, y, cv=3), rtol=1e-7)
+
+
+def test_pandas_names_and_set_output():
+    X, y = load_diabetes(return_X_y=True, as_frame=True)
+    model = make_pipeline(StandardScaler(), NeuronRegressor("identity", backend="numpy")).set_output(transform="pandas")
+    model.fit(X, y)
+    assert model[-1].feature_names_in_.tolist() == list(X.columns)
+    with pytest.raises(ValueError, match="feature names should match"):
+        model[-1].predict(model[0].transform(X).rename(columns={"bmi": "BMI"}))
+
+
+def test_sample_weight_is_routed():
+    X, y = DIABETES
+    weight = np.arange(len(y)) % 3
+    set_config(enable_metadata_routing=True)
+    try:
+        routed = make_pipeline(
+            StandardScaler().set_fit_request(sample_weight=False),
+            NeuronRegressor("identity", backend="numpy").set_fit_request(sample_weight=True),
+        ).fit(X, y, sample_weight=weight)
+    finally:
+        set_config(enable_metadata_routing=False)
+    theirs = LinearRegression().fit(X, y, sample_weight=weight)
+    np.testing.assert_allclose(routed.predict(X), theirs.predict(X), rtol=1e-7)
+
+
+def test_clone_and_pickle_keep_all():
+    X, y = DIABETES
+    model = NeuronRegressor("identity", l2=0.5, steps=50, backend="numpy")
+    assert clone(model).get_params() == model.get_params()
+    with pytest.warns(ConvergenceWarning, match="max_steps"):
+        NeuronRegressor("identity", steps=2, tolerance=1e-14, backend="numpy").fit(X, y)
+    fitted = NeuronRegressor("identity", backend="numpy").fit(X, y)
+    again = pickle.loads(pickle.dumps(fitted))
+    np.testing.assert_array_equal(again.predict(X), fitted.predict(X))
+    assert again.run_.status == "converged"
+    with pytest.raises(NotFittedError):
+        clone(fitted).predict(X)
+
+
+def test_partial_fit_goes_on_where_it_stands():
+    X, y = DIABETES
+    model = NeuronRegressor("identity", backend="numpy")
+    best = ((y - LinearRegression().fit(X, y).predict(X)) ** 2).mean()
+    costs = []
+    for _ in range(30):
+        model.partial_fit(X, y)
+        costs.append(((y - model.predict(X)) ** 2).mean())
+    assert costs[0] > costs[4] > costs[-1] > best
+    assert costs[-1] < 1.01 * best
+
+
+def test_partial_fit_of_classes_needs_them_all_once():
+    X, y = load_iris(return_X_y=True)
+    with pytest.raises(UsageError, match="classes must be passed"):
+        NeuronClassifier(backend="numpy").partial_fit(X, y)
+    model = NeuronClassifier(backend="numpy").partial_fit(X[:100], y[:100], classes=[0, 1, 2])
+    assert model.coef_.shape == (3, 4)
+    for _ in range(20):
+        model.partial_fit(X, y)
+    assert model.score(X, y) > 0.85
+    with pytest.raises(DataError, match="not among the classes"):
+        model.partial_fit(X, np.full(len(y), 7))
+
+
+def test_early_stopping_with_the_users_own_validation_set():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((60, 40))
+    y = X[:, 0] + rng.standard_normal(60)
+    held_out = (rng.standard_normal((200, 40)), None)
+    held_out = (held_out[0], held_out[0][:, 0] + rng.standard_normal(200))
+    given = {"method": "plain", "learning_rate": 0.001, "steps": 20_000, "backend": "numpy"}
+    with pytest.warns(ConvergenceWarning, match="no better validation cost"):
+        early = NeuronRegressor("identity", patience=3, **given).fit(X, y, validation=held_out)
+    late = LinearRegression().fit(X, y)
+    assert early.score(*held_out) > late.score(*held_out)
+    assert early.n_iter_ < 20_000
+    assert early.run_.validation_cost == pytest.approx(
+        ((early.predict(held_out[0]) - held_out[1]) ** 2).mean(), rel=1e-9
+    )
+
+
+def test_a_classifier_takes_a_validation_set():
+    X, y = load_iris(return_X_y=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = NeuronClassifier(steps=300, backend="numpy").fit(X[::2], y[::2], validation=(X[1::2], y[1::2]))
+    assert model.run_.validation_cost.shape == (3,)
+    assert model.score(X[1::2], y[1::2]) > 0.8
+
+
+def groups_frame() -> tuple[pd.DataFrame, np.ndarray]:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {"a": rng.standard_normal(90), "tail": np.repeat(["N1", "N2", "N3"], 30), "b": rng.standard_normal(90)}
+    )
+    slope = frame["tail"].map({"N1": 1.0, "N2": -2.0, "N3": 5.0}).to_numpy()
+    return frame, slope * frame["a"].to_numpy() + frame["b"].to_numpy() + 0.1 * rng.standard_normal(90)
+
+
+def test_grouped_is_a_regression_a_group():
+    X, y = groups_frame()
+    model = GroupedRegressor("tail", "identity", backend="numpy").fit(X, y)
+    assert model.groups_.tolist() == ["N1", "N2", "N3"]
+    assert model.feature_names_in_.tolist() == ["a", "b"]
+    for k, (_, part) in enumerate(X.groupby("tail")):
+        theirs = LinearRegression().fit(part[["a", "b"]], y[part.index])
+        np.testing.assert_allclose(model.coef_[k], theirs.coef_, rtol=1e-7)
+        np.testing.assert_allclose(model.predict(part), theirs.predict(part[["a", "b"]]), rtol=1e-7)
+    assert clone(model).get_params()["groups"] == "tail"
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict(X), model.predict(X))
+    assert cross_val_score(model, X, y, cv=3, scoring="r2").shape == (3,)
+
+
+def test_rows_of_an_unseen_group_are_counted_or_refused():
+    X, y = groups_frame()
+    model = GroupedRegressor("tail", "identity", backend="numpy").fit(X, y)
+    strange = X.assign(tail="N9")
+    with pytest.warns(UserWarning, match="90 of 90 rows"):
+        assert np.isnan(model.predict(strange)).all()
+    with pytest.raises(DataError, match="no trained model"):
+        model.set_params(unseen="error").predict(strange)
+
+
+@pytest.mark.parametrize(
+    ("groups", "X", "message"),
+    [
+        ("tale", groups_frame()[0], "X has no column 'tale' to group by"),
+        (7, np.zeros((4, 3)), "X is an array of 3 columns"),
+        (0, np.zeros(4), r"X has shape \(4,\)"),
+    ],
+)
+def test_a_group_column_that_is_not_there(groups, X, message):
+    with pytest.raises(DataError, match=message):
+        GroupedRegressor(groups, backend="numpy").fit(X, np.zeros(len(X)))
+
+
+def test_bad_validation_is_named():
+    with pytest.raises(UsageError, match=r"validation must be \(X, y\)"):
+        NeuronRegressor(backend="numpy").fit(*DIABETES, validation=3)
