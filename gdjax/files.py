@@ -177,6 +177,8 @@ def open_regular(path: str | os.PathLike[str], max_bytes: int | None = None) -> 
             raise FileError(f"{path}: {info.st_size:,} bytes, more than the limit of {limit:,}; raise max_bytes=")
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             yield file, info.st_size
+        if os.fstat(descriptor).st_size < info.st_size:
+            raise FileError(f"{path}: it shrank while it was read; try again when nothing writes to it")
     except FileError:
         raise
     except OSError as error:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
-import numpy.typing as npt
 
 from gdjax.files import open_regular
 from gdjax.tables.cells import Pieces
 
 __all__ = ["read_clean"]
+
+_BLOCK = 1 << 22
 
 
 def read_clean(
@@ -34,8 +35,8 @@ def read_clean(
     from pyarrow import csv
 
     names = [str(i) for i in range(width)]
-    with open_regular(path, max_bytes) as (file, size):
-        if not _plain(np.memmap(file, np.uint8, "r") if size else np.zeros(0, np.uint8), ord(delimiter)):
+    with open_regular(path, max_bytes) as (file, _):
+        if not _plain(file, ord(delimiter)):
             return None
         file.seek(0)
         types = {str(i): pyarrow.float64() if i in numeric else pyarrow.string() for i in wanted}
@@ -54,22 +55,36 @@ def read_clean(
     return None if any(column is None for column in columns.values()) else {i: c for i, c in columns.items() if c}
 
 
-def _plain(data: npt.NDArray[np.uint8], delimiter: int) -> bool:
-    """Whether each quote opens or closes a whole cell of one line: where the two readers cannot differ."""
-    if (data == 0).any():
-        return False
-    quotes = np.flatnonzero(data == ord('"'))
-    if not len(quotes):
-        return True
-    if len(quotes) % 2:
-        return False
+def _plain(file: BinaryIO, delimiter: int) -> bool:
+    """Whether each quote opens or closes a whole cell of one line: where the two readers cannot differ.
+
+    A block at a time, and not by memory map: a file that shrinks would end the process (SIGBUS).
+    """
     edges = np.array([delimiter, ord("\n"), ord("\r")])
-    before, after = data[quotes[::2] - 1], data[(quotes[1::2] + 1).clip(max=len(data) - 1)]
-    opens = np.isin(before, edges) | (quotes[::2] == 0)
-    closes = np.isin(after, edges) | (quotes[1::2] == len(data) - 1)
-    ends = np.flatnonzero((data == ord("\n")) | (data == ord("\r")))
-    inside = np.searchsorted(ends, quotes[::2]) != np.searchsorted(ends, quotes[1::2])
-    return bool(opens.all() and closes.all() and not inside.any())
+    neighbours, lines, count, last = [], [], 0, b"\n"
+    block = file.read(_BLOCK)
+    while block:
+        following = file.read(_BLOCK)
+        data = np.frombuffer(last + block + (following[:1] or b"\n"), np.uint8)
+        inner = data[1:-1]
+        if (inner == 0).any():
+            return False
+        quotes = np.flatnonzero(inner == ord('"'))
+        if len(quotes):
+            ends = np.flatnonzero((inner == ord("\n")) | (inner == ord("\r")))
+            neighbours.append(np.isin(np.stack([data[quotes], data[quotes + 2]]), edges))
+            lines.append(count + np.searchsorted(ends, quotes))
+            count += len(ends)
+        else:
+            count += int(np.isin(inner, edges[1:]).sum())
+        last, block = block[-1:], following
+    if not lines:
+        return True
+    at, line = np.concatenate(neighbours, axis=1), np.concatenate(lines)
+    if len(line) % 2:
+        return False
+    opens, closes = at[0, ::2], at[1, 1::2]
+    return bool(opens.all() and closes.all() and (line[::2] == line[1::2]).all())
 
 
 def _pieces(column: Any) -> Pieces | None:

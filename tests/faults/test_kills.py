@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-KILLS = {"numpy": (8, []), "jax": (6, ["--job", "mini_batch"]), "numba": (6, ["--job", "fleet"])}
+KILLS = {"numpy": (10, []), "jax": (5, ["--job", "mini_batch"]), "numba": (5, ["--job", "fleet"])}
 
 
 @pytest.mark.timeout(240)
@@ -21,5 +20,5 @@ def test_what_is_killed_goes_on_bit_for_bit(backend: str, root: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{kills} kills, 0 faults" in done.stdout
     # a kill before the first checkpoint proves little
-    resumed = [int(cells[3]) for row in done.stdout.splitlines() if len(cells := re.split(r"\s*\|\s*", row)) > 6 and cells[3].isdecimal()]
-    assert sum(resumed) >= kills // 2, done.stdout
+    rows = [row.split("|") for row in done.stdout.splitlines() if row.startswith(f"| {backend} ")]
+    assert sum(int(row[4]) for row in rows) >= kills // 2, done.stdout

@@ -1,0 +1,146 @@
+"""SIGINT and SIGTERM end ``gdjax fit`` at the edge of a chunk, with a checkpoint and the exit code that shells know."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import gdjax
+from gdjax import checkpoint
+from gdjax.signals import exit_codes, stop_at_edges
+
+STEPS = 6_000
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(5)
+    X = rng.normal(size=(300, 3))
+    rows = np.column_stack([X, X @ [1.0, 2.0, 3.0] + rng.normal(size=300)])
+    path = tmp_path / "t.csv"
+    np.savetxt(path, rows, delimiter=",", header="a,b,c,y", comments="")
+    return path
+
+
+def command(table: Path, checkpoint_path: Path, *more: str) -> list[str]:
+    program = [sys.executable, "-c", "from gdjax.cli import main; main()"]
+    options = ["--target", "y", "--activation", "identity", "--backend", "numpy", "--tolerance", "0", "--json"]
+    return [*program, "fit", str(table), *options, "--steps", str(STEPS), "--checkpoint", str(checkpoint_path), *more]
+
+
+def interrupted(arguments: list[str], path: Path, number: int) -> subprocess.CompletedProcess[str]:
+    """Starts the command and sends it a signal once it has begun to train."""
+    before = path.stat().st_mtime_ns if path.exists() else None
+    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and (not path.exists() or path.stat().st_mtime_ns == before):
+        time.sleep(0.01)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+
+def step_of(path: Path) -> int:
+    found = checkpoint.read(path)
+    assert found is not None
+    return int(found[0]["state.step"][0])
+
+
+def test_stopped_twice_and_ended_it_gives_what_one_run_gives(table: Path, tmp_path: Path) -> None:
+    path = tmp_path / "c"
+    arguments = command(table, path)
+    steps = [0]
+    for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+        stopped = interrupted(arguments, path, number)
+        assert stopped.returncode == code
+        assert stopped.stdout == ""
+        assert len(stopped.stderr.splitlines()) == 1, stopped.stderr
+        assert "goes on from" in stopped.stderr
+        steps.append(step_of(path))
+    # the edge of a chunk, and further each time
+    assert steps == sorted(set(steps))
+    assert all(step % 100 == 0 and step < STEPS for step in steps)
+    ended = subprocess.run(arguments, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 0, ended.stderr
+    alone = subprocess.run(command(table, tmp_path / "other"), capture_output=True, text=True, timeout=60)
+    assert json.loads(ended.stdout) == json.loads(alone.stdout)
+    assert step_of(path) == STEPS
+    kept, expected = checkpoint.read(path), checkpoint.read(tmp_path / "other")
+    assert kept is not None
+    assert expected is not None
+    assert {k: v.tobytes() for k, v in kept[0].items()} == {k: v.tobytes() for k, v in expected[0].items()}
+
+
+def test_a_run_without_a_checkpoint_writes_nothing(table: Path, tmp_path: Path) -> None:
+    # the signal comes while it starts, reads or trains
+    arguments = command(table, tmp_path / "c", "-o", str(tmp_path / "run"), "--steps", "10000000")
+    at = arguments.index("--checkpoint")
+    del arguments[at : at + 2]
+    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # until the handlers stand: Linux tells which signals are caught
+    while process.poll() is None and not _caught(process.pid, signal.SIGTERM):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 143, err
+    assert out == ""
+    assert "Traceback" not in err
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["t.csv"]
+
+
+def _caught(process: int, number: int) -> bool:
+    for line in Path(f"/proc/{process}/status").read_text().splitlines():
+        if line.startswith("SigCgt:"):
+            return bool(int(line.split()[1], 16) >> (number - 1) & 1)
+    return False
+
+
+def test_a_second_signal_does_what_it_did_before() -> None:
+    with stop_at_edges() as stop:
+        signal.raise_signal(signal.SIGINT)
+        assert stop.exit_code == 130
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_handlers_are_put_back_and_ignored_signals_stay_ignored() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with exit_codes(), stop_at_edges() as stop:
+        signal.raise_signal(signal.SIGTERM)
+        assert stop.received == signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) is before
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with stop_at_edges() as stop:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert stop.received is None
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def test_outside_a_run_a_signal_unwinds() -> None:
+    with exit_codes(), pytest.raises(SystemExit) as left:
+        signal.raise_signal(signal.SIGTERM)
+    assert left.value.code == 143
+
+
+def test_other_threads_may_fit_too() -> None:
+    X = np.arange(10.0)[:, None]
+    runs = []
+
+    def fit() -> None:
+        with stop_at_edges() as stop:
+            runs.append(gdjax.fit(gdjax.Neuron("identity"), X, 2 * X[:, 0], backend="numpy", callback=stop))
+
+    thread = threading.Thread(target=fit)
+    thread.start()
+    thread.join()
+    assert runs[0].status == "converged"
