@@ -35,7 +35,9 @@ def backend(name: Any = DEFAULT, dtype: str | None = None, device: str | None = 
     kind = load(name)
     instance = kind(dtype=dtype or "float64", device=device)
     if not isinstance(instance, Backend):
-        raise BackendError(f"backend {name!r} ({kind.__module__}) lacks members of gdjax.protocol.Backend: see its docstring")
+        raise BackendError(
+            f"backend {name!r} ({kind.__module__}) lacks members of gdjax.protocol.Backend: see its docstring"
+        )
     if device is not None and getattr(instance, "devices", ()) == ("cpu",) and device != "cpu":
         raise BackendError(f"backend {name!r}: no device {device!r} here: pass 'cpu'")
     return instance

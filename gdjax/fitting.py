@@ -7,11 +7,13 @@ import numpy as np
 
 from gdjax import status as st
 from gdjax.data import Data, bad_codes, check
-from gdjax.discovery import DEFAULT, backend as find_backend
-from gdjax.engine import Descent, Validation, begin, more_steps, train
+from gdjax.descent import Descent, Validation
+from gdjax.discovery import DEFAULT
+from gdjax.discovery import backend as find_backend
+from gdjax.engine import begin, more_steps, train
 from gdjax.errors import DataError, UsageError
-from gdjax.files import physical_memory
 from gdjax.event import Callback
+from gdjax.files import physical_memory
 from gdjax.groups import lookup
 from gdjax.neuron import Neuron
 from gdjax.params import Params
@@ -252,7 +254,9 @@ def go_on(run: Run, X: Any, y: Any, steps: int, options: dict[str, Any]) -> Run:
         groups=options.pop("groups", None),
         features=run.feature_names,
     )
-    if (data.groups is None) != (run.groups is None) or (1 if data.groups is None else len(data.groups.keys)) != run.models:
+    if (data.groups is None) != (run.groups is None) or (
+        1 if data.groups is None else len(data.groups.keys)
+    ) != run.models:
         raise DataError("continue_: other groups than at fit: pass the data it was fitted on")
     count, rate = run.models, _rate(known["learning_rate"])
     rest = {

@@ -72,7 +72,7 @@ def _factorize_one(column: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return np.unique(column, return_inverse=True)
     except TypeError:
         # types that do not compare: by type first, then by what they print
-        codes = {key: None for key in column.tolist()}
+        codes = dict.fromkeys(column.tolist())
         ordered = sorted(codes, key=lambda key: (type(key).__name__, _comparable(key)))
         index = {key: i for i, key in enumerate(ordered)}
         unique = np.empty(len(ordered), dtype=object)

@@ -73,7 +73,9 @@ class Problem:
         for rows in np.unique(padded[length > 0]):
             members = np.nonzero((padded == rows) & (length > 0))[0]
             # float64 passes hold a few copies of a slab
-            each = max(1, int(self.memory_limit // 16 // (rows * itemsize)))
+            each = max(1, int(self.memory_limit // 32 // (rows * itemsize)))
+            # a power of two, as slabs are padded to one
+            each = 1 << (each.bit_length() - 1)
             for start in range(0, len(members), each):
                 neurons = members[start : start + each]
                 if pending[neurons].any():

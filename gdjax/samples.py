@@ -47,7 +47,9 @@ class Samples(NamedTuple):
             X, y, weight = self.X[neuron, index], self.y[neuron, index], self.weight[neuron, index]
         weight = xp.where(kept, weight, xp.zeros_like(weight))
         total = xp.sum(weight, axis=-1)
-        return Samples(X, y, weight, xp.where(total > 0, total, xp.ones_like(total)), self.fold if X.ndim == 2 else None)
+        return Samples(
+            X, y, weight, xp.where(total > 0, total, xp.ones_like(total)), self.fold if X.ndim == 2 else None
+        )
 
     def mean(self, cost: Array, gradient: Array) -> tuple[Array, Array]:
         """Sums over all rows as means: divided once, at the end, so that exact sums stay exact."""

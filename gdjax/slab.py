@@ -338,7 +338,9 @@ def make_slab(
     inner_shift, inner_scale, folded = shift.copy(), scale.copy(), False
     if standardize:
         if X.ndim == 3:
-            X = np.where(weight[:, :, None] > 0, (X.astype(np.float64) - shift[:, None, :-1]) / scale[:, None, :-1], 0.0)
+            X = np.where(
+                weight[:, :, None] > 0, (X.astype(np.float64) - shift[:, None, :-1]) / scale[:, None, :-1], 0.0
+            )
             inner_shift, inner_scale = np.zeros_like(shift), np.ones_like(scale)
         else:
             ratio = float(np.max(np.abs(shift) / scale, initial=0.0))

@@ -41,11 +41,25 @@ def stable_step(method: str, largest: float) -> float | None:
     return factor / largest if factor is not None and largest > 0 else None
 
 
-def diverged(step: int, rate: float, method: str, largest: float) -> str:
-    """The reason of a neuron whose cost left all bounds."""
+def diverged(step: int, rate: float, method: str, largest: float, finite: bool) -> str:
+    """The reason of a neuron whose cost left all bounds; `finite`: whether any point before was."""
     stable = stable_step(method, largest)
     advice = "lower learning_rate" if stable is None else f"the largest stable learning_rate is {stable:.4g}"
-    return f"diverged at step {step} with learning_rate {rate:.4g}: {advice}; the best finite parameters are given back"
+    back = "the best finite parameters" if finite else "the starting parameters"
+    return f"diverged at step {step} with learning_rate {rate:.4g}: {advice}; {back} are given back"
+
+
+def unfinished(tolerance: float, steps: int, reach: float, condition: float) -> str:
+    """The reason of a neuron that ran out of steps within `reach` of its optimum; 15 sqrt(condition) is what Nesterov's
+    method needed on Longley and its like."""
+    return (
+        f"not within tolerance {tolerance:g} after {steps} steps (within {reach:.1g}): raise steps; "
+        f"condition number {condition:.2g} needs about {15 * condition**0.5:.0f}"
+    )
+
+
+SEPARABLE = "separable: no finite optimum, add l2"
+ROUNDING = "not certified: the gradient is at rounding level, and the tolerance asks for less"
 
 
 NO_POSITIVE = "no positive y: the best ReLU is 0 everywhere"

@@ -1,0 +1,31 @@
+"""Descent: how to move."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from gdjax.schedules import Schedule
+from gdjax.slab import Slab
+
+CHUNK = 100
+"""Steps that run as one program on the device; edges depend on steps alone."""
+
+
+@dataclass(frozen=True)
+class Descent:
+    """How to move."""
+
+    method: str
+    schedule: Schedule
+    steps: int
+    batch_size: int | None
+    tolerance: float
+    patience: int | None
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Costs on samples that are not trained on: `cost(slab, rows, raw) -> (A,)`."""
+
+    cost: Callable[[Slab, np.ndarray, np.ndarray], np.ndarray]
