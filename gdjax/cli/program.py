@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from gdjax.errors import GdjaxError, UsageError, printable
+from gdjax.errors import GdjaxError, UsageError, nearest, printable
 from gdjax.signals import exit_codes
 
 if TYPE_CHECKING:
@@ -34,9 +34,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def _run(arguments: list[str]) -> int:
     from cyclopts import CycloptsError
 
-    from gdjax.cli.app import make_app
+    from gdjax.cli.app import COMMANDS, make_app
 
     try:
+        if arguments and not arguments[0].startswith("-") and arguments[0] not in COMMANDS:
+            raise UsageError(f"no command {arguments[0]!r}; {nearest(arguments[0], COMMANDS)} See gdjax --help")
         app = make_app(_config(arguments))
         code = app(arguments, print_error=False, exit_on_error=False, result_action="return_value")
         sys.stdout.flush()
