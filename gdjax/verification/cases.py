@@ -143,6 +143,10 @@ class Cases:
                     moved = self.scaled(base, places, power) if places else None
                     if moved is not None:
                         yield Case(f"scale 2^{power}", moved, sizes)
+            for power in (2, 3, 4, 6):
+                moved = self.scaled(base, [i for i in self.wrt if i in self.scalable], power)
+                if moved is not None:
+                    yield Case(f"parameters times 2^{power}", moved, sizes)
 
     def large(self) -> Iterator[Case]:
         """Sizes past common blocks, with last blocks that are partial."""

@@ -12,7 +12,6 @@ from gdjax.verification.arithmetic import Meeting, NotSupported, OutOfTime, Trut
 from gdjax.verification.domain import Domain
 from gdjax.verification.interpreter import Sides, Walk
 from gdjax.verification.interval import Interval, Intervals
-from gdjax.verification.oracle import values_of
 from gdjax.verification.program import Opaque, Program
 from gdjax.verification.report import Branch
 
@@ -29,14 +28,8 @@ class Coverage:
     met: dict[str, set[str]] = field(default_factory=dict)
     possible: dict[str, set[bool]] = field(default_factory=dict)
 
-    def visit(self, args: Sequence[Any]) -> None:
-        """Run the program exactly at an input and note what its comparisons gave."""
-        try:
-            values_of(self.program, args, 2.0, self._note)
-        except (NotSupported, Opaque, OutOfTime):
-            return
-
-    def _note(self, meeting: Meeting) -> None:
+    def note(self, meeting: Meeting) -> None:
+        """Take down what one comparison gave."""
         seen = self.met.setdefault(meeting.site, set())
         if meeting.value.any():
             seen.add("true")

@@ -46,12 +46,12 @@ class Oracle:
     wrt: tuple[int, ...]
     kinks: str = "zero"
     limit: float = 10.0
+    listener: Callable[[Meeting], None] | None = None
     _grad: Program | None = field(default=None, repr=False)
 
     def __call__(self, args: Sequence[Any]) -> Answer:
         shapes = [np.shape(args[i]) for i in self.wrt]
-        plain = self._walk(args, [None])
-        (value,), tangents, tied = plain
+        (value,), tangents, tied = self._walk(args, [None], listener=self.listener)
         if not (ex.is_finite(value).all() and all(ex.is_finite(t).all() for t in tangents)):
             return Answer("undefined", value)
         gradient = _parts(tangents[0], shapes)
@@ -84,10 +84,14 @@ class Oracle:
         return _same(tangent, gradient)
 
     def _walk(
-        self, args: Sequence[Any], directions: list[Exact | None], settle: Callable[[Sides], Sides] | None = None
+        self,
+        args: Sequence[Any],
+        directions: list[Exact | None],
+        settle: Callable[[Sides], Sides] | None = None,
+        listener: Callable[[Meeting], None] | None = None,
     ) -> tuple[list[Exact], list[Exact], list[Array]]:
         deadline = time.monotonic() + self.limit
-        sides = [Duals(d, Context(deadline=deadline)) for d in directions]
+        sides = [Duals(d, Context(deadline=deadline, listener=listener)) for d in directions]
         walk = Walk(sides, settle)
         outs = self.cost.run(walk, args, inputs(args, self.cost.varying, self.wrt, len(sides)))
         out = outs[0]

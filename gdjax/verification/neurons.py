@@ -1,0 +1,126 @@
+"""Verify a `Neuron`: its formulas, and what a backend makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from gdjax.verification.report import Finding, Report
+from gdjax.verification.verify import checked
+
+_SHAPES = ("D", "", "N D", "N", "N")
+_DOMAINS = {"binary": "binary", "nonnegative": "nonnegative"}
+
+
+def verify_formula(neuron: Any, dtype: str = "float64", seconds: float = 5.0) -> Report:
+    """Whether d cost / d z, the chain rule of the neuron's slopes, is the derivative of its cost of one sample.
+
+    Cached by the formula: the activation, the loss, and nothing else. The kink convention is "zero".
+    """
+    return _formula(neuron.formula, dtype, seconds)
+
+
+@lru_cache(maxsize=256)
+def _formula(formula: Any, dtype: str, seconds: float) -> Report:
+    import jax.numpy as jnp
+
+    report = _pointwise(formula, jnp, dtype, seconds)
+    if report.verdict == "inconclusive" and any(f.kind == "unsupported" for f in report.findings):
+        other = _pointwise(formula, np, dtype, seconds)
+        return other if other.verdict != "inconclusive" else report
+    return report
+
+
+def _pointwise(formula: Any, xp: Any, dtype: str, seconds: float) -> Report:
+    _, value, slope = formula.pointwise(xp)
+
+    def cost(z: Any, y: Any) -> Any:
+        return value(z, y).sum()
+
+    def gradient(z: Any, y: Any) -> Any:
+        return (slope(z, y),)
+
+    kind = _DOMAINS.get(formula.loss.domain, "real")
+    y = np.array([1.0, 0.0, 1.0]) if kind == "binary" else np.array([1.5, 0.0, 0.25])
+    label = f"slope of {formula.activation.name}, {formula.loss.name}"
+    return checked(
+        cost, gradient, (np.array([0.5, -1.0, 2.0]), y), (0,), ("N", "N"), dtype, "zero", {1: kind}, seconds, label
+    )
+
+
+def neuron_cost(neuron: Any) -> Callable[..., Any]:
+    """C(w, b, X, y, s) of a neuron, in JAX, from the values of its formulas alone."""
+    import jax.numpy as jnp
+
+    _, value, _ = neuron.pointwise(jnp)
+
+    def cost(w: Any, b: Any, X: Any, y: Any, s: Any) -> Any:
+        z = X @ w + b if neuron.bias else X @ w
+        data = jnp.sum(s * value(z, y)) / jnp.sum(s)
+        if neuron.l2:
+            data = data + neuron.l2 * jnp.sum(w * w)
+        return data + neuron.l1 * jnp.sum(jnp.abs(w)) if neuron.l1 else data
+
+    return cost
+
+
+def neuron_gradient(neuron: Any, backend: Any) -> Callable[..., Any]:
+    """What the public `cost_and_gradient` returns on a backend, as NumPy arrays."""
+    from gdjax.evaluation import cost_and_gradient
+    from gdjax.params import Params
+
+    def gradient(w: Any, b: Any, X: Any, y: Any, s: Any) -> Any:
+        _, slopes = cost_and_gradient(neuron, Params(w, b), X, y, sample_weight=s, backend=backend)
+        bias = backend.to_numpy(slopes.bias) if neuron.bias else np.zeros((), w.dtype)
+        return np.asarray(backend.to_numpy(slopes.weights)), np.asarray(bias)
+
+    return gradient
+
+
+def verify_neuron(neuron: Any, backend: Any, dtype: str, kinks: str, seconds: float) -> Report:
+    """The formula in exact arithmetic, then the backend's gradient against the exact one of the cost.
+
+    Cached by neuron, backend and dtype: neither can change while the program runs.
+    """
+    from gdjax.discovery import backend as find
+
+    return _neuron(neuron, find(backend, dtype), dtype, kinks, seconds)
+
+
+@lru_cache(maxsize=256)
+def _neuron(neuron: Any, backend: Any, dtype: str, kinks: str, seconds: float) -> Report:
+    formula = verify_formula(neuron, dtype, seconds)
+    kind = _DOMAINS.get(neuron.formula.loss.domain, "real")
+    rng = np.random.default_rng(0)
+    y = {"real": rng.normal(size=12), "binary": np.arange(12) % 2.0, "nonnegative": rng.integers(0, 5, 12).astype(float)}
+    args = (rng.normal(size=3), 0.5, rng.normal(size=(12, 3)), y[kind], rng.integers(1, 4, 12).astype(float))
+    label = f"{neuron.formula.activation.name}, {neuron.formula.loss.name} on {backend.name}"
+    walked = checked(
+        neuron_cost(neuron), neuron_gradient(neuron, backend), args, (0, 1), _SHAPES, dtype, kinks,
+        {3: kind, 4: "positive"}, seconds, label,
+    )  # fmt: skip
+    verdicts = (formula.verdict, walked.verdict)
+    verdict = "fail" if "fail" in verdicts else "inconclusive" if "inconclusive" in verdicts else "pass"
+    findings = walked.findings
+    if formula.verdict != "pass":
+        text = f"the formula's slope: {formula.verdict}"
+        findings = (*findings, Finding("value", formula.verdict, text, formula.component or ""))
+    worse = walked if walked.verdict == "fail" or formula.verdict == "pass" else formula
+    return Report(
+        verdict, findings, label, dtype, kinks, worse.component, worse.term, worse.counterexample, worse.components,
+        walked.inputs, walked.oracles, walked.coverage, formula.seconds + walked.seconds, (formula,),
+    )  # fmt: skip
+
+
+def built_in() -> list[Any]:
+    """A neuron for each built-in activation, and for each built-in loss, with penalties on some."""
+    from gdjax.formulas import activations, losses
+    from gdjax.neuron import Neuron
+
+    found = [Neuron(name, "squared_error") for name in activations.BUILT_IN]
+    for name, loss in losses.BUILT_IN.items():
+        found.append(Neuron(loss.link or "identity", name, l2=0.5 if loss.link is None else 0.0))
+    return [*dict.fromkeys(found), Neuron("relu", "squared_error", l2=0.25, l1=0.5)]
