@@ -83,10 +83,12 @@ def _edges(
         waiting = whole.parts(pieces)
         while waiting:
             cut = waiting.pop(0)
+            # what the slab before holds is let go before this one is made
             trainer, trouble = None, ""
             try:
-                training = Training(problem, descent, run, problem.slab(cut), validation, init is not None)
-                trainer = Trainer(training, backend)
+                slab = problem.slab(cut)
+                trainer = Trainer(Training(problem, descent, run, slab, validation, init is not None), backend)
+                del slab
                 trainer.start(init)
                 while (rows := trainer.pending()).size:
                     trainer.advance(rows)
@@ -96,11 +98,11 @@ def _edges(
                     raise
                 if len(cut.neurons) == 1:
                     raise too_large(problem.size - 1, error) from error
-                trouble = str(error)
+                trouble = str(error) or type(error).__name__
             if trouble:
                 _log.warning("%s", halving(len(cut.neurons), trouble))
                 pieces *= 2
-                waiting[:0] = cut.parts(2)
+                waiting = [part for each in (cut, *waiting) for part in each.parts(2)]
 
 
 def more_steps(run: RunState, descent: Descent) -> None:
