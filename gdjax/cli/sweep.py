@@ -13,12 +13,14 @@ from gdjax.cli.output import console, safe
 from gdjax.cli.output import table as as_table
 from gdjax.cli.training import train
 from gdjax.errors import UsageError
+from gdjax.sweeping import ALL_ROWS
 
 if TYPE_CHECKING:
     from gdjax.run import Run
 
 __all__ = ["sweep"]
 
+_SHOWN = 20
 _SWEPT = Group("Swept: values with commas between them", sort_key=-1)
 
 
@@ -74,25 +76,43 @@ def sweep(
 
 def _show(run: Run, seconds: float) -> None:
     out = console()
-    rows = run.table()
-    names = [name for name in run.swept if len(np.unique(run.swept[name])) > 1]
+    whole, rows = combinations(run)
+    names = [name for name in run.swept if name != "fold" and len(np.unique(run.swept[name])) > 1]
     judge = "validation_cost" if "validation_cost" in rows else "cost"
-    columns = [*names, "status", "steps", "cost", *(["validation_cost"] if judge != "cost" else []), "r2"]
-    order = np.argsort(np.where(np.isfinite(rows[judge]), rows[judge], np.inf), kind="stable")[:20]
+    order = np.argsort(np.where(np.isfinite(rows[judge]), rows[judge], np.inf), kind="stable")
+    columns = [*names, *(name for name in rows if name not in run.swept)]
     best = run.best()
     out.print(safe(f"{run.models:,} models, {run.backend} {run.dtype}, {seconds:.1f} s", "bold"))
     shown = [
-        ["*" if i == best else "", *(f"{v:.6g}" if isinstance(v := rows[c][i], float) else v for c in columns)]
-        for i in order.tolist()
+        ["*" if whole[i] == best else "", *(_short(rows[name][i]) for name in columns)] for i in order[:_SHOWN].tolist()
     ]
-    out.print(as_table(["", *columns], shown, left=("", "status")))
-    if run.models > len(order):
-        out.print(safe(f"... and {run.models - len(order):,} more"))
-    out.print(safe(f"* best by {judge.replace('_', ' ')}: {_named(run, best)}"))
-    if "fold" in names:
-        within = run.best("one_standard_error")
-        out.print(safe(f"most penalised within a standard error of it: {_named(run, within)}"))
+    out.print(as_table(["", *(name.replace("_", " ") for name in columns)], shown, left=("", "status")))
+    if len(order) > _SHOWN:
+        out.print(safe(f"... and {len(order) - _SHOWN:,} more"))
+    out.print(safe(f"* best by {judge.replace('_', ' ')}: {_named(run, names, best)}"))
+    if "standard_error" in rows:
+        within = _named(run, names, run.best("one_standard_error"))
+        out.print(safe(f"most penalised within a standard error of it: {within}"))
 
 
-def _named(run: Run, at: int) -> str:
-    return ", ".join(f"{name} {values[at]:g}" for name, values in run.swept.items() if np.isfinite(values[at]))
+def combinations(run: Run) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """A row a combination: its neuron trained on all rows, and, with folds, the mean cost on those left out."""
+    rows = run.table()
+    whole = np.flatnonzero(run.swept["fold"] == ALL_ROWS)
+    picked = {name: rows[name][whole] for name in (*run.swept, "status", "steps", "cost", "r2")}
+    if len(whole) < run.models:
+        left_out = rows["validation_cost"].reshape(len(whole), -1)[:, 1:]
+        picked["validation_cost"] = left_out.mean(axis=1)
+        if left_out.shape[1] > 1:
+            picked["standard_error"] = left_out.std(axis=1, ddof=1) / np.sqrt(left_out.shape[1])
+    elif "validation_cost" in rows:
+        picked["validation_cost"] = rows["validation_cost"][whole]
+    return whole, picked
+
+
+def _named(run: Run, names: list[str], at: int) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {run.swept[name][at]:g}" for name in names) or "there is one"
+
+
+def _short(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
