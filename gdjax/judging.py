@@ -88,6 +88,10 @@ class Judge:
         neuron, tolerance = int(on.slab.neurons[row]), on.descent.tolerance
         if phase == EXHAUSTED or proof.norm[i] <= seen.noise[i]:
             self._end_unfinished(row, theta, seen, proof, i)
+        elif phase == STATIONARY and on.validation is not None:
+            self._end(row, st.MAX_STEPS, st.BEST_ON_VALIDATION, theta, float(seen.cost[i]))
+        elif phase == STATIONARY and self._stuck(neuron):
+            self._end(row, st.MAX_STEPS, st.STUCK, theta, float(seen.cost[i]))
         elif phase == RUNNING and self._on_a_kink(row, float(seen.cost[i]), float(proof.norm[i])):
             self._end(row, st.MAX_STEPS, st.ON_A_KINK, theta, float(seen.cost[i]))
         elif proof.condition[i] > st.condition_limit(tolerance, on.problem.dtype):
@@ -95,6 +99,12 @@ class Judge:
         elif proof.mu[i] > 0:
             # what the device stopped at, or would, was not the curvature here
             on.run.threshold[neuron] = 0.9 * tolerance * proof.mu[i]
+
+    def _stuck(self, neuron: int) -> bool:
+        """Whether it took no step since the device last called it stationary and a look here did not."""
+        run = self.on.run
+        before, run.looked[neuron] = int(run.looked[neuron]), int(run.state.step[neuron])
+        return before == run.looked[neuron]
 
     def _dead(self, rows: np.ndarray, theta: np.ndarray, seen: Examination) -> np.ndarray:
         """(A,) which are to start anew; those that may not have ended."""
@@ -230,7 +240,7 @@ class Judge:
     def no_positive_y(self, rows: np.ndarray) -> np.ndarray:
         """Ends the ReLU neurons that have no positive y, whose best is 0 everywhere; the others are given back."""
         slab = self.on.slab
-        positive = ((slab.weight > 0) & (slab.y > 0)).any(axis=1)[slab.fold[rows]]
+        positive = np.any((slab.weight > 0) & (slab.y > 0), axis=1)[slab.fold[rows]]
         for row in rows[~positive]:
             self._end(int(row), st.DEAD, st.NO_POSITIVE, np.zeros(self.on.problem.size))
         return rows[positive]

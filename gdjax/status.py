@@ -29,8 +29,8 @@ def not_certified(condition: float, tolerance: float, dtype: str) -> str:
     """The reason of a neuron whose condition number is over the limit."""
     limit = condition_limit(tolerance, dtype)
     return (
-        f"not certified: condition number {condition:.2g} is over {limit:.2g} (tolerance {tolerance:g} / eps of {dtype}): "
-        "drop or combine near-collinear columns, add l2, or raise tolerance"
+        f"not certified: condition number {condition:.2g} is over {limit:.2g} (tolerance {tolerance:g} / eps of "
+        f"{dtype}): drop or combine near-collinear columns, add l2, or raise tolerance"
     )
 
 
@@ -69,6 +69,8 @@ ON_A_KINK = (
     "not certified: it rests on a kink, where a row of y < 0 stands at its gate: the gradient does not vanish there, "
     "and more steps do not help"
 )
+BEST_ON_VALIDATION = "the descent ended; given back are the parameters best on the validation set, not the optimum"
+STUCK = "not certified: the backend's gradient vanishes where the formula's does not: check the backend"
 SHUT = "no gate is open, so the gradient is 0: start elsewhere, by init, seed or a tolerance over 0"
 
 
