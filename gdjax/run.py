@@ -96,7 +96,8 @@ class Run:
         Args:
             X: (N, D) in the columns of the fit, in their order; a data frame is matched by name.
             groups: keys of the rows, for a run with groups.
-            untrained: what rows of a group that has no parameters get: "nan", with a warning that counts them, or "error".
+            untrained: what rows of a group that has no parameters get: "nan", with a warning that counts
+                them, or "error".
 
         Raises:
             DataError: other columns than at fit, or with `untrained="error"` such rows.
@@ -142,8 +143,8 @@ class Run:
         """Which neuron of a sweep is best by its validation cost, or by cost without one.
 
         Args:
-            rule: "min", or "one_standard_error": the most penalised one within a standard error of the least, over folds
-                (Breiman et al., 1984).
+            rule: "min", or "one_standard_error": the most penalised one within a standard error of the least, over
+                folds (Breiman et al., 1984).
         """
         from gdjax.sweeping import best
 
@@ -183,7 +184,8 @@ class Run:
     def __repr__(self) -> str:
         if self.single:
             why = f": {self.reason}" if self.reason else ""
-            return f"Run({self.status} after {self.steps} steps, cost {float(self.cost):.6g}, {self.backend} {self.dtype}{why})"
+            what = f"{self.status} after {self.steps} steps, cost {float(self.cost):.6g}"
+            return f"Run({what}, {self.backend} {self.dtype}{why})"
         counts = ", ".join(f"{n} {name}" for name, n in self.counts().items())
         return f"Run({self.models} models: {counts}; {self.backend} {self.dtype})"
 

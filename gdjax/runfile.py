@@ -67,7 +67,8 @@ def load(path: str | Path, neuron: Neuron | None = None) -> Run:
         neuron: for a run of a user's own activation or loss, which a file cannot hold: the neuron it was fitted with.
 
     Raises:
-        FileError: no such file, not a run, cut short, altered, of a newer format, or of a custom formula without `neuron`.
+        FileError: no such file, not a run, cut short, altered, of a newer format, or of a custom formula without
+            `neuron`.
     """
     arrays, meta = load_arrays(path)
     if "neuron" not in meta or "format" not in meta:

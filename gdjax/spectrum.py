@@ -47,7 +47,7 @@ def spectrum(hessian: np.ndarray, free: np.ndarray, rows_of: Callable[[int], np.
         elif kept[0] < -1e-8 * largest[i]:
             smallest[i] = 0.0
         else:
-            smallest[i] = _by_singular_values(rows_of(i), free[i], kept, float(largest[i]))
+            smallest[i] = _by_singular_values(rows_of(int(i)), free[i], kept, float(largest[i]))
     return Spectrum(largest, smallest)
 
 

@@ -53,13 +53,13 @@ def sweep(
 
     Args:
         learning_rate, l2, l1, seed: one value or a sequence; by default the neuron's penalties and the automatic rate.
-        folds: a number of folds, or each row's fold (N,) int: each combination is trained on all rows (fold -1) and without
-            each fold, whose cost it is then judged by.
+        folds: a number of folds, or each row's fold (N,) int: each combination is trained on all rows (fold -1) and
+            without each fold, whose cost it is then judged by.
         The rest: as in `gdjax.fit`.
 
     Returns:
-        A `Run` of K neurons, `swept` its values, `validation_cost` each one's cost on the fold it was trained without (or
-        on `validation`), `best()` the place of the best one.
+        A `Run` of K neurons, `swept` its values, `validation_cost` each one's cost on the fold it was trained without
+        (or on `validation`), `best()` the place of the best one.
 
     Raises:
         UsageError, DataError: as `gdjax.fit`.

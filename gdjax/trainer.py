@@ -34,7 +34,8 @@ class Trainer:
         held = (slab.X, slab.y, slab.weight.astype(dtype), slab.total.astype(dtype))
         for array in held[2:]:
             array.flags.writeable = False
-        return Samples(*(put(array) for array in held), fold)
+        X, y, weight, total = (put(array) for array in held)
+        return Samples(X, y, weight, total, fold)
 
     def start(self, init: np.ndarray | None) -> None:
         """Starts those that have not started, and judges what a chunk has ended and nobody judged: the memory ran out

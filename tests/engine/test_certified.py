@@ -10,8 +10,15 @@ from gdjax import Neuron
 
 NORRIS = np.array([-0.262323073774029, 1.00211681802045])
 LONGLEY = np.array(
-    [-3482258.63459582, 15.0618722713733, -0.0358191792925910, -2.02022980381683]
-    + [-1.03322686717359, -0.0511041056535807, 1829.15146461355]
+    [
+        -3482258.63459582,
+        15.0618722713733,
+        -0.035819179292591,
+        -2.02022980381683,
+        -1.03322686717359,
+        -0.0511041056535807,
+        1829.15146461355,
+    ]
 )
 
 
@@ -126,7 +133,8 @@ def test_backends_agree_after_a_thousand_steps(backend_name, example_data):
     X, y = data["X"][:5_000].astype(float), data["y"][:5_000].astype(float)
     with np.errstate(all="ignore"):
         ours, numpy = (
-            gdjax.fit(Neuron(), X, y, backend=name, steps=1_000, tolerance=0, seed=1) for name in (backend_name, "numpy")
+            gdjax.fit(Neuron(), X, y, backend=name, steps=1_000, tolerance=0, seed=1)
+            for name in (backend_name, "numpy")
         )
     assert ours.steps == numpy.steps == 1_000
     np.testing.assert_allclose(ours.weights, numpy.weights, rtol=1e-10)

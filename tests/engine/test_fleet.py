@@ -141,7 +141,12 @@ def test_keys_of_any_type_and_several_columns(backend_name):
     run = gdjax.fit(Neuron("identity"), X, y, groups=mixed, backend=backend_name, min_rows=2)
     assert set(run.groups.tolist()) == {"a", 1, None}
     several = gdjax.fit(
-        Neuron("identity"), X, y, groups=(np.repeat(["x", "y"], 6), np.tile([2, 1], 6)), backend=backend_name, min_rows=2
+        Neuron("identity"),
+        X,
+        y,
+        groups=(np.repeat(["x", "y"], 6), np.tile([2, 1], 6)),
+        backend=backend_name,
+        min_rows=2,
     )
     assert several.groups.tolist() == [("x", 1), ("x", 2), ("y", 1), ("y", 2)]
     assert several.table()["group"].tolist()[0] == "x, 1"
@@ -172,7 +177,8 @@ def test_slabs_of_bounded_memory_change_nothing(backend_name):
     whole = gdjax.fit(Neuron(), rows, targets, groups=group, backend=backend_name)
     seen = []
     parts = gdjax.fit(
-        Neuron(), rows, targets, groups=group, backend=backend_name, memory_limit=1 << 20, callback=lambda e: seen.append(e.running)
+        Neuron(), rows, targets, groups=group, backend=backend_name, memory_limit=1 << 20,
+        callback=lambda e: seen.append(e.running),
     )  # fmt: skip
     assert max(seen) < 50
     assert np.array_equal(whole.weights, parts.weights)

@@ -36,7 +36,10 @@ PAIRS = [(a, loss) for a in EXACT for loss in LOSSES if losses.BUILT_IN[loss].li
 
 def ulps(got: np.ndarray, exact: list) -> float:
     with mpmath.workdps(60):
-        return max(float(abs(mpmath.mpf(float(g)) - e) / mpmath.mpf(float(np.spacing(abs(float(e)))))) for g, e in zip(got, exact))
+        return max(
+            float(abs(mpmath.mpf(float(g)) - e) / mpmath.mpf(float(np.spacing(abs(float(e))))))
+            for g, e in zip(got, exact)
+        )
 
 
 @pytest.mark.parametrize("name", EXACT)
@@ -46,7 +49,10 @@ def test_value_and_slope_to_a_few_ulp_of_the_exact_ones(name):
         values = [EXACT[name](mpmath.mpf(float(z))) for z in Z]
         assert ulps(value(Z), values) <= 4
         away = [z for z in Z if z != 0]
-        slopes = [mpmath.diff(EXACT[name], mpmath.mpf(float(z)), h=mpmath.mpf(2) ** -200) if abs(z) < 100 else None for z in away]
+        slopes = [
+            mpmath.diff(EXACT[name], mpmath.mpf(float(z)), h=mpmath.mpf(2) ** -200) if abs(z) < 100 else None
+            for z in away
+        ]
         kept = [i for i, s in enumerate(slopes) if s is not None]
         assert ulps(slope(np.array(away))[kept], [slopes[i] for i in kept]) <= 6
 
