@@ -18,6 +18,7 @@ from gdjax.groups import lookup
 from gdjax.neuron import Neuron
 from gdjax.params import Params
 from gdjax.problem import Problem
+from gdjax.progress import shown
 from gdjax.protocol import Backend
 from gdjax.resuming import Keeper, describe, plain
 from gdjax.rule import METHODS
@@ -226,9 +227,9 @@ def run_problem(
         keeper = Keeper(checkpoint, descent.steps, plain(identity), {**own, **_arrays(data, validation)})
         run = keeper.take_up(run)
     more_steps(run, descent)
-    callbacks = _callbacks(progress, callback)
     save = None if keeper is None else keeper.save
-    train(problem, descent, engine, run, init=start, validation=checked, callback=callbacks, save=save)
+    with shown(progress, callback) as told:
+        train(problem, descent, engine, run, init=start, validation=checked, callback=told, save=save)
     if keeper is not None:
         keeper.save(run, last=True)
     judged = run.best_validation.copy() if checked is not None else None
@@ -469,20 +470,6 @@ def _verify_custom(neuron: Neuron) -> None:
         from gdjax.verification import verify_formula
 
         verify_formula(neuron).raise_if_failed()
-
-
-def _callbacks(progress: bool, callback: Callback | None) -> Callback | None:
-    if not progress:
-        return callback
-    from gdjax.progress import ProgressBar
-
-    bar = ProgressBar()
-
-    def both(event: Any) -> Any:
-        bar(event)
-        return callback(event) if callback is not None else None
-
-    return both
 
 
 def _dtype_of(backend: Any, data: Data) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from gdjax.status import FAILED, NAMES
@@ -9,11 +11,26 @@ from gdjax.status import FAILED, NAMES
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from gdjax.event import Event
+    from gdjax.event import Callback, Event
 
-__all__ = ["ProgressBar"]
+__all__ = ["ProgressBar", "shown"]
 
 _FAILED = frozenset(NAMES[code] for code in FAILED)
+
+
+@contextmanager
+def shown(progress: bool, callback: Callback | None = None) -> Iterator[Callback | None]:
+    """The callback that also draws a progress bar, where one is wanted; the bar goes when the run ends, however it ends."""
+    if not progress:
+        yield callback
+        return
+    with ProgressBar() as bar:
+
+        def both(event: Event) -> Any:
+            bar(event)
+            return None if callback is None else callback(event)
+
+        yield both
 
 
 class ProgressBar:

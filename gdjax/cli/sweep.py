@@ -86,7 +86,7 @@ def _show(run: Run, seconds: float) -> None:
     shown = [
         ["*" if whole[i] == best else "", *(_short(rows[name][i]) for name in columns)] for i in order[:_SHOWN].tolist()
     ]
-    out.print(as_table(["", *(name.replace("_", " ") for name in columns)], shown, left=("", "status")))
+    out.print(as_table(["", *map(_label, columns)], shown, left=("", "status")))
     if len(order) > _SHOWN:
         out.print(safe(f"... and {len(order) - _SHOWN:,} more"))
     out.print(safe(f"* best by {judge.replace('_', ' ')}: {_named(run, names, best)}"))
@@ -111,7 +111,11 @@ def combinations(run: Run) -> tuple[np.ndarray, dict[str, np.ndarray]]:
 
 
 def _named(run: Run, names: list[str], at: int) -> str:
-    return ", ".join(f"{name.replace('_', ' ')} {run.swept[name][at]:g}" for name in names) or "there is one"
+    return ", ".join(f"{_label(name)} {run.swept[name][at]:g}" for name in names) or "there is one"
+
+
+def _label(name: str) -> str:
+    return {"swept_rate": "learning rate"}.get(name, name.replace("_", " "))
 
 
 def _short(value: object) -> str:

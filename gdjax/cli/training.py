@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from gdjax.cli.options import OutputOptions
 from gdjax.cli.output import print_json, run_json
-from gdjax.progress import ProgressBar
+from gdjax.progress import shown
 from gdjax.signals import stop_at_edges
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def train(
     """Call ``fit(callback=...)``, tell what came of it, save it, and return the exit code."""
     began = time.perf_counter()
     visible = not output.quiet and sys.stderr.isatty()
-    with ProgressBar() as bar, stop_at_edges(bar if visible else None) as stop:
+    with shown(visible) as bar, stop_at_edges(bar) as stop:
         run = fit(callback=stop)
     seconds = time.perf_counter() - began
     if stop.received is not None:
