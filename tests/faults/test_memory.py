@@ -153,3 +153,24 @@ def test_a_callback_s_own_memory_error_is_its_own() -> None:
 
     with pytest.raises(MemoryError, match="the callback's"):
         gdjax.fit(Neuron(), X, Y, groups=KEYS, backend="numpy", callback=failing)
+
+
+@pytest.mark.parametrize("call", range(4))
+def test_it_may_run_out_in_any_look_at_the_neurons(call: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    from gdjax.slab import Slab
+
+    options: dict[str, Any] = {"groups": KEYS, "backend": "numpy", "seed": 1, "standardize": False, "steps": 300}
+    far = np.abs(X) + 5  # random starts are dead in about half of all seeds, so that neurons are started anew
+    whole = gdjax.fit(Neuron(), far, Y, **options)
+    examine, calls = Slab.examine, iter(range(10_000))
+
+    def failing(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if next(calls) == call:
+            raise MemoryError
+        return examine(self, *args, **kwargs)
+
+    monkeypatch.setattr(Slab, "examine", failing)
+    parts = gdjax.fit(Neuron(), far, Y, **options)
+    assert next(calls) > call
+    for name in ("weights", "bias", "cost", "steps", "status"):
+        assert getattr(parts, name).tolist() == getattr(whole, name).tolist(), name

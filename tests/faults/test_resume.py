@@ -33,7 +33,7 @@ FIT: dict[str, tuple[Neuron, np.ndarray, np.ndarray, dict[str, Any]]] = {
     "l1": (Neuron("identity", l1=0.05), X, NOISY, {"tolerance": 0.0, "steps": 300, "method": "momentum"}),
     "kinks": (Neuron("identity", "absolute_error"), X, NOISY, {"learning_rate": 0.01, "steps": 350}),
     "float32": (Neuron("sigmoid", "log_loss"), X, BINARY, {"dtype": "float32", "tolerance": 0.0, "steps": 300}),
-    "mini batches": (Neuron(), X, POSITIVE, {"method": "adam", "batch_size": 32, "steps": 530, "seed": 3}),
+    "mini batches": (Neuron(), X, POSITIVE, {"batch_size": 32, "steps": 530, "seed": 3}),
     "schedule": (
         Neuron("tanh"),
         X,
@@ -53,6 +53,7 @@ FIT: dict[str, tuple[Neuron, np.ndarray, np.ndarray, dict[str, Any]]] = {
         # slabs of a few groups each
         {"groups": GROUPS, "memory_limit": 1 << 20, "tolerance": 1e-12, "steps": 300},
     ),
+    "adam": (Neuron(), X, POSITIVE, {"method": "adam", "batch_size": 32, "steps": 330, "seed": 3}),
     "mini-batch fleet": (
         Neuron("identity", l2=0.01),
         GROUP_X,
@@ -67,6 +68,11 @@ FIT: dict[str, tuple[Neuron, np.ndarray, np.ndarray, dict[str, Any]]] = {
         {"groups": GROUPS, "steps": 300, "tolerance": 1e-13, "seed": 1, "standardize": False},
     ),
 }
+
+
+# each other case is a program to compile
+QUICK = ["nesterov", "fleet", "mini batches", "sweep"]
+OTHERS = [case for case in FIT if case not in QUICK]
 
 
 def call(case: str, backend: str, **changes: Any) -> Run:
@@ -114,23 +120,37 @@ class Counter:
         self.edges += 1
 
 
-@pytest.mark.parametrize("case", [*FIT, "sweep"])
-def test_bit_for_bit_from_each_edge(case: str, backend_name: str, tmp_path: Path) -> None:
+def check_each_edge(case: str, backend: str, path: Path) -> None:
     whole = Counter()
-    expected = call(case, backend_name, callback=whole)
+    expected = call(case, backend, callback=whole)
     assert whole.edges >= 2
     # one run of many interruptions, one at each edge
-    path = tmp_path / "each"
     for _ in range(whole.edges - 1):
-        part = call(case, backend_name, checkpoint=path, callback=stopping_at(1))
+        part = call(case, backend, checkpoint=path, callback=stopping_at(1))
         assert "ended by a callback" in np.atleast_1d(part.reason)
     rest = Counter()
-    assert not differing(call(case, backend_name, checkpoint=path, callback=rest), expected)
+    assert not differing(call(case, backend, checkpoint=path, callback=rest), expected)
     assert rest.edges == 1  # nothing was done twice
     # and the finished run is given back
     again = Counter()
-    assert not differing(call(case, backend_name, checkpoint=path, callback=again), expected)
+    assert not differing(call(case, backend, checkpoint=path, callback=again), expected)
     assert again.edges == 0
+
+
+@pytest.mark.parametrize("case", QUICK)
+def test_bit_for_bit_from_each_edge(case: str, backend_name: str, tmp_path: Path) -> None:
+    check_each_edge(case, backend_name, tmp_path / "c")
+
+
+@pytest.mark.parametrize("case", OTHERS)
+def test_bit_for_bit_from_each_edge_of_all_else(case: str, tmp_path: Path) -> None:
+    check_each_edge(case, "numpy", tmp_path / "c")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", OTHERS)
+def test_bit_for_bit_from_each_edge_of_all_else_compiled(case: str, backend_name: str, tmp_path: Path) -> None:
+    check_each_edge(case, backend_name, tmp_path / "c")
 
 
 def test_the_dead_are_retried_in_that_case() -> None:
@@ -140,7 +160,7 @@ def test_the_dead_are_retried_in_that_case() -> None:
     assert (run.state.attempt == 1).any()
 
 
-@pytest.mark.parametrize("case", ["nesterov", "mini batches", "schedule", "mini-batch fleet"])
+@pytest.mark.parametrize("case", ["nesterov", "mini batches"])
 def test_raised_steps_go_on_bit_for_bit(case: str, backend_name: str, tmp_path: Path) -> None:
     first = call(case, backend_name, steps=200, checkpoint=tmp_path / "c")
     assert np.isin(first.status, ["max_steps", "too_few_rows"]).all()
@@ -154,7 +174,7 @@ def test_steps_that_end_between_edges_can_be_raised(backend_name: str, tmp_path:
     assert not differing(more, call("nesterov", backend_name, steps=400))
 
 
-@pytest.mark.parametrize("case", ["nesterov", "mini batches", "fleet", "sweep"])
+@pytest.mark.parametrize("case", QUICK)
 def test_another_backend_goes_on_to_rounding(case: str, backend_name: str, tmp_path: Path) -> None:
     path = tmp_path / "c"
     call(case, "numpy", checkpoint=path, callback=stopping_at(2))
