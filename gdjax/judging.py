@@ -110,12 +110,12 @@ class Judge:
         """(A,) which are to start anew; those that may not have ended."""
         on, neurons = self.on, self.on.slab.neurons[rows]
         shut = seen.open == 0
-        if on.given or not on.certifies:
+        if on.given or on.descent.tolerance == 0:
             # a start or a number of steps that was asked for is not ours to change
             for i in np.nonzero(shut)[0]:
                 self._end(int(rows[i]), st.DEAD, st.SHUT, theta[i], float(seen.cost[i]))
             return np.zeros(len(rows), bool)
-        lost = shut | (seen.cost >= on.dead_cost[rows] * (1 - 1e-9))
+        lost = shut | (on.certifies & (seen.cost >= on.dead_cost[rows] * (1 - 1e-9)))
         last = lost & (on.run.attempt[neurons] > st.SEEDS)
         for i in np.nonzero(last)[0]:
             self._end(int(rows[i]), st.DEAD, st.dead(st.SEEDS), theta[i], float(seen.cost[i]))

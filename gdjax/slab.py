@@ -239,56 +239,79 @@ class Slab:
         return power_iteration(apply, len(free))
 
     def start(self, rows: np.ndarray, seeds: np.ndarray, attempt: int) -> np.ndarray:
-        """Where the neurons `rows` start: the constructed start at seed 0 and the first attempt, else a random one."""
+        """Where the neurons `rows` start: at seed 0 and the first attempt by construction, else at random."""
         theta = np.zeros((len(rows), self.free.shape[1]))
         fold = self.fold[rows]
-        spread = np.sqrt(self.moments.y_variance[fold] + (self.moments.y_mean[fold]) ** 2)
-        can_die = self.formula.activation.name in ("relu", "leaky_relu")
+        gated = self.formula.activation.name in ("relu", "leaky_relu")
         for seed in np.unique(seeds):
             at = np.nonzero(seeds == seed)[0]
-            if seed == 0 and attempt == 0 and not can_die:
+            constructed = seed == 0 and attempt == 0
+            if gated:
+                theta[at] = self._gated_start(rows[at], None if constructed else (int(seed), attempt))
+            elif constructed:
                 theta[at, -1] = bias_start(self.formula, self.moments.y_mean[fold[at]] - self.y_shift[rows[at]])
-            elif seed == 0 and attempt == 0:
-                theta[at] = self._constructed(rows[at])
             else:
-                theta[at] = random_start(int(seed), attempt, theta.shape[1], spread[at])
+                spread = np.sqrt(self.moments.y_variance[fold[at]] + self.moments.y_mean[fold[at]] ** 2)
+                theta[at] = random_start(int(seed), attempt, theta.shape[1], spread)
         return theta * self.free[rows]
 
-    def _constructed(self, rows: np.ndarray) -> np.ndarray:
-        """`relu_start` along the direction of least squares' first step; a seed where that has no positive part."""
-        zero = np.zeros((len(rows), self.free.shape[1]))
+    def _gated_start(self, rows: np.ndarray, draw: tuple[int, int] | None) -> np.ndarray:
+        """`relu_start` along the direction of least squares' first step, or along a random one: below the cost of a
+        shut gate wherever the direction has a positive part."""
         fold = self.fold[rows]
         if self.shared:
             # neurons of one fold share their start
             first, back = np.unique(fold, return_index=True)[1], np.unique(fold, return_inverse=True)[1]
             if len(first) < len(rows):
-                return self._constructed(rows[first])[back]
-        X, y, weight = (self.X, self.y, self.weight) if self.shared else (self.X[rows], self.y[rows], self.weight[rows])
-        direction = zero.copy()
+                return self._gated_start(rows[first], draw)[back]
+        deviation = np.sqrt(self.moments.y_variance[fold])
+        if draw is None:
+            theta, gain = self._along(rows, self._first_step(rows))
+            draw = (0, 0)
+        else:
+            theta, gain = self._along(rows, random_start(*draw, self.free.shape[1], np.ones(len(rows))))
+        for sign in (1.0, -1.0):
+            lost = np.nonzero(gain <= 0)[0]
+            if len(lost):
+                direction = sign * random_start(*draw, self.free.shape[1], np.ones(len(lost)))
+                theta[lost], gain[lost] = self._along(rows[lost], direction)
+        lost = np.nonzero(gain <= 0)[0]
+        theta[lost] = random_start(*draw, theta.shape[1], deviation[lost])
+        return theta
+
+    def _samples(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        if self.shared:
+            return self.X, self.y, self.weight
+        return self.X[rows], self.y[rows], self.weight[rows]
+
+    def _first_step(self, rows: np.ndarray) -> np.ndarray:
+        """(A', P) sum_i s_i y_i x_i over the total, in the descent's columns, the bias 0."""
+        X, y, weight = self._samples(rows)
+        fold = self.fold[rows]
+        direction = np.zeros((len(rows), self.free.shape[1]))
         for x, t, s in blocks(X, y, weight):
             if self.shared:
                 s = s[fold]
             r = np.broadcast_to(t, s.shape) * s
             augmented = np.concatenate([x, np.ones((*x.shape[:-1], 1))], axis=-1)
             direction += r @ augmented if self.shared else np.matmul(r[:, None, :], augmented)[:, 0]
-        direction = unfold(direction / self.total[fold][:, None], self.inner_shift[rows], self.inner_scale[rows])
+        return unfold(direction / self.total[fold][:, None], self.inner_shift[rows], self.inner_scale[rows])
+
+    def _along(self, rows: np.ndarray, direction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The best start along `direction` (A', P), and its gain (A',)."""
+        X, y, weight = self._samples(rows)
+        fold = self.fold[rows]
         direction = direction * self.free[rows] * self.penalised
         inner = self.inner(direction, rows)
-        parts = []
-        for x in (block for (block,) in blocks(X)):
-            w, b = inner[:, :-1], inner[:, -1:]
-            parts.append((w @ x.T if self.shared else np.matmul(x, w[:, :, None])[:, :, 0]) + b)
+        w, b = inner[:, :-1], inner[:, -1:]
+        parts = [(w @ x.T if self.shared else np.matmul(x, w[:, :, None])[:, :, 0]) + b for (x,) in blocks(X)]
         q = np.concatenate(parts, axis=1)
         targets = np.broadcast_to(y, q.shape).astype(np.float64)
         weights = np.broadcast_to(weight[fold] if self.shared else weight, q.shape).astype(np.float64)
         gain, threshold = relu_start(q, targets, weights, bool(self.free[:, -1].all()))
         theta = direction * gain[:, None]
         theta[:, -1] = -gain * threshold
-        lost = np.nonzero(gain <= 0)[0]
-        if len(lost):
-            deviation = np.sqrt(self.moments.y_variance[fold[lost]])
-            theta[lost] = random_start(0, 0, theta.shape[1], deviation)
-        return theta * self.free[rows]
+        return theta, gain
 
 
 def second_derivative(slope: object, z: np.ndarray, y: np.ndarray) -> np.ndarray:

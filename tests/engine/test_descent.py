@@ -1,0 +1,247 @@
+"""Methods, schedules, batches, validation and statuses, against plain Python, optax and closed forms."""
+
+import numpy as np
+import pytest
+
+import gdjax
+from gdjax import Neuron, Params, schedules
+from gdjax.batches import batch_indices
+
+
+def data(rows=200, columns=3, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(rows, columns))
+    return X, np.maximum(0, X @ np.arange(1.0, columns + 1) + 0.5) + 0.1 * rng.random(rows)
+
+
+def straight(X, y, params, steps, update):
+    """Steps of any update on equations 23 and 32, in plain NumPy."""
+    w, b = params
+    for t in range(steps):
+        z = X @ w + b
+        e = np.where(z > 0, z - y, 0.0)
+        w, b = update(t, w, b, 2 / len(y) * (e @ X), 2 / len(y) * e.sum())
+    return w, b
+
+
+START = Params(np.array([0.3, -0.2, 0.1]), 0.2)
+RAW = {"standardize": False, "tolerance": 0, "init": START}
+
+
+@pytest.mark.parametrize(
+    ("schedule", "rate"),
+    [
+        (0.1, lambda t: 0.1),
+        (schedules.step(0.2, every=10, decay=0.5), lambda t: 0.2 * 0.5 ** (t // 10)),
+        (schedules.inverse(0.2, half=20), lambda t: 0.2 / (1 + t / 20)),
+        (schedules.cosine(0.2, steps=150), lambda t: 0.1 * (1 + np.cos(np.pi * t / 150))),
+    ],
+)
+def test_plain_descent_under_each_schedule(backend_name, schedule, rate):
+    X, y = data()
+    run = gdjax.fit(Neuron(), X, y, method="plain", learning_rate=schedule, steps=150, backend=backend_name, **RAW)
+    w, b = straight(X, y, START, 150, lambda t, w, b, gw, gb: (w - rate(t) * gw, b - rate(t) * gb))
+    np.testing.assert_allclose(run.weights, w, rtol=1e-12)
+    assert run.bias == pytest.approx(b, rel=1e-12)
+    assert run.steps == len(run.history) == 150
+
+
+@pytest.mark.parametrize("method", ["plain", "momentum", "adam"])
+def test_methods_are_those_of_optax_over_a_thousand_steps(backend_name, method):
+    import jax
+    import optax
+
+    X, y = data()
+    rate = 0.05
+    theirs = {
+        "plain": optax.sgd(rate),
+        "momentum": optax.sgd(rate, momentum=0.9),
+        "adam": optax.adam(rate),
+    }[method]
+    with jax.enable_x64(True):
+        params = jax.tree.map(jax.numpy.asarray, tuple(START))
+        state = theirs.init(params)
+
+        def cost(at):
+            return ((jax.nn.relu(X @ at[0] + at[1]) - y) ** 2).mean()
+
+        @jax.jit
+        def step(carry, _):
+            at, now = carry
+            updates, now = theirs.update(jax.grad(cost)(at), now, at)
+            return (optax.apply_updates(at, updates), now), None
+
+        (w, b), _ = jax.lax.scan(step, (params, state), length=1_000)[0]
+    run = gdjax.fit(Neuron(), X, y, method=method, learning_rate=rate, steps=1_000, backend=backend_name, **RAW)
+    np.testing.assert_allclose(run.weights, w, rtol=1e-9)
+    assert run.bias == pytest.approx(float(b), rel=1e-9)
+
+
+def test_each_epoch_sees_each_row_once():
+    index = batch_indices(np.array([10, 7]), np.array([3, 3]), 4, 0, 6)
+    assert index.shape == (6, 2, 4)
+    for neuron, (length, an_epoch) in enumerate([(10, 3), (7, 2)]):
+        for epoch in range(6 // an_epoch):
+            rows = index[epoch * an_epoch : (epoch + 1) * an_epoch, neuron].ravel()
+            assert sorted(rows[rows >= 0]) == list(range(length))
+    assert (batch_indices(np.array([10, 7]), np.array([3, 3]), 4, 4, 2) == index[4:]).all()
+    assert not (index[:3, 0] == batch_indices(np.array([10]), np.array([4]), 4, 0, 3)[:, 0]).all()
+
+
+def test_a_mini_batch_step_is_the_update_on_its_rows(backend_name):
+    X, y = data(rows=50)
+    run = gdjax.fit(
+        Neuron(), X, y, method="plain", learning_rate=0.05, steps=7, batch_size=16, seed=5, backend=backend_name, **RAW
+    )
+    w, b = START
+    for rows in batch_indices(np.array([50]), np.array([5]), 16, 0, 7)[:, 0]:
+        rows = rows[rows >= 0]
+        w, b = straight(X[rows], y[rows], (w, b), 1, lambda t, w, b, gw, gb: (w - 0.05 * gw, b - 0.05 * gb))
+    np.testing.assert_allclose(run.weights, w, rtol=1e-12)
+
+
+@pytest.mark.parametrize("batch_size", [None, 16])
+@pytest.mark.parametrize("method", ["nesterov", "adam"])
+def test_going_on_is_as_if_never_stopped(backend_name, method, batch_size):
+    X, y = data(rows=90)
+    options = {"method": method, "batch_size": batch_size, "tolerance": 0, "backend": backend_name, "seed": 2}
+    part = gdjax.fit(Neuron(), X, y, steps=130, **options)
+    whole = gdjax.fit(Neuron(), X, y, steps=270, **options)
+    again = part.continue_(X, y, steps=270)
+    assert np.array_equal(again.weights, whole.weights)
+    assert again.bias == whole.bias
+    assert np.array_equal(again.history, whole.history)
+
+
+def test_the_best_on_the_validation_set_is_given_back(backend_name):
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(40, 30))
+    y = X[:, 0] + rng.normal(size=40)
+    other = rng.normal(size=(400, 30))
+    target = other[:, 0] + rng.normal(size=400)
+    options = {"backend": backend_name, "method": "plain", "learning_rate": 0.002, "tolerance": 0, "steps": 20_000}
+    early = gdjax.fit(Neuron("identity"), X, y, validation=(other, target), patience=5, **options)
+    late = gdjax.fit(Neuron("identity"), X, y, **options)
+    assert early.steps < late.steps
+    assert early.reason.startswith(f"stopped at step {early.steps}: no better validation cost in 5 looks")
+
+    def mse(run):
+        return ((run.predict(other) - target) ** 2).mean()
+
+    assert mse(early) == pytest.approx(early.validation_cost, rel=1e-12)
+    assert mse(early) < mse(late)
+
+
+def test_divergence_gives_back_finite_parameters_and_the_largest_stable_step(backend_name, root):
+    table = np.loadtxt(root / "tests" / "data" / "norris.csv", delimiter=",", skiprows=1)
+    X, y = table[:, 1:], table[:, 0]
+    # 2 / L of the raw columns, L twice the largest eigenvalue of the Gram matrix
+    augmented = np.c_[X, np.ones(len(X))]
+    stable = 1 / np.linalg.eigvalsh(augmented.T @ augmented / len(X))[-1]
+    assert stable == pytest.approx(3.4e-6, rel=0.05)
+    options = {"method": "plain", "standardize": False, "backend": backend_name, "steps": 5_000}
+    run = gdjax.fit(Neuron("identity"), X, y, learning_rate=1.05 * stable, **options)
+    assert run.status == "diverged"
+    assert f"the largest stable learning_rate is {stable:.4g}" in run.reason
+    assert np.isfinite(run.weights).all()
+    assert np.isfinite(run.bias)
+    below = gdjax.fit(Neuron("identity"), X, y, learning_rate=0.95 * stable, **options)
+    assert below.status == "max_steps"
+    assert below.cost < run.cost
+
+
+def test_a_dead_neuron_is_noticed(backend_name):
+    X, y = data()
+    run = gdjax.fit(Neuron(), X, -y - 1, backend=backend_name)
+    assert (run.status, run.reason) == ("dead", "no positive y: the best ReLU is 0 everywhere")
+    assert run.weights.tolist() == [0, 0, 0]
+    shut = gdjax.fit(Neuron(), X, y, init=Params(np.zeros(3), -5.0), backend=backend_name)
+    assert shut.status == "dead"
+    assert "no gate is open" in shut.reason
+    alive = gdjax.fit(Neuron(), X, y, backend=backend_name)
+    assert alive.status == "converged"
+
+
+def test_a_relu_start_lives_where_nearly_all_y_are_zero(backend_name):
+    rng = np.random.default_rng(4)
+    X = rng.normal(size=(2_000, 4))
+    y = np.maximum(0, X @ [1.0, -1.0, 0.5, 0.0] - 3.6)
+    assert (y == 0).mean() > 0.98
+    run = gdjax.fit(Neuron(), X, y, backend=backend_name)
+    assert run.status == "converged"
+    assert run.cost < 1e-12
+
+
+def test_weights_count_as_rows_do(backend_name):
+    X, y = data(rows=60)
+    weight = np.ones(60)
+    weight[:20], weight[20:30] = 2, 0
+    poisoned = X.copy()
+    poisoned[20:30] = np.nan
+    weighted = gdjax.fit(Neuron(), poisoned, y, sample_weight=weight, backend=backend_name)
+    repeated = gdjax.fit(Neuron(), np.r_[X[:20], X[:20], X[30:]], np.r_[y[:20], y[:20], y[30:]], backend=backend_name)
+    np.testing.assert_allclose(weighted.weights, repeated.weights, rtol=1e-8)
+    assert weighted.cost == pytest.approx(repeated.cost, rel=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_certificate_bounds_the_distance_to_least_squares(backend_name, dtype):
+    tolerance = {"float32": 1e-4, "float64": 1e-9}[dtype]
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        X = rng.normal(size=(100, 5)) @ np.diag(10.0 ** rng.uniform(-2, 2, 5)) + 10.0 ** rng.uniform(-1, 1, 5)
+        y = X @ rng.normal(size=5) + rng.normal(size=100)
+        run = gdjax.fit(Neuron("identity"), X.astype(dtype), y.astype(dtype), backend=backend_name)
+        X, y = X.astype(dtype).astype(float), y.astype(dtype).astype(float)
+        exact = np.linalg.lstsq(np.c_[X, np.ones(100)], y, rcond=None)[0]
+        scale = X.std(axis=0)
+        assert run.status == "converged"
+        apart = np.linalg.norm((run.weights - exact[:-1]) * scale) / np.linalg.norm(exact[:-1] * scale)
+        assert apart <= 2 * tolerance
+
+
+def test_float32_is_float32(backend_name):
+    X, y = data()
+    run = gdjax.fit(Neuron(), X.astype(np.float32), y, backend=backend_name)
+    assert (run.dtype, run.status) == ("float32", "converged")
+    assert gdjax.fit(Neuron(), X, y, dtype="float32", backend=backend_name).dtype == "float32"
+    assert gdjax.fit(Neuron(), (9 * X).astype(int), y, backend=backend_name).dtype == "float64"
+
+
+def test_without_a_bias(backend_name):
+    X, y = data()
+    X = X + 3
+    run = gdjax.fit(Neuron("identity", bias=False), X, y, backend=backend_name)
+    np.testing.assert_allclose(run.weights, np.linalg.lstsq(X, y, rcond=None)[0], rtol=1e-8)
+    assert run.bias == 0
+
+
+def test_null_directions_are_certified_at_the_least_squares_cost(backend_name):
+    rng = np.random.default_rng(6)
+    one_hot = np.eye(4)[rng.integers(0, 4, 80)]
+    X = np.c_[one_hot, one_hot[:, 0]]
+    y = one_hot @ [1.0, 2.0, 3.0, 4.0] + 0.1 * rng.normal(size=80)
+    run = gdjax.fit(Neuron("identity"), X, y, backend=backend_name)
+    fitted = X @ np.linalg.lstsq(np.c_[X, np.ones(80)], y, rcond=None)[0][:-1]
+    assert run.status == "converged"
+    np.testing.assert_allclose(run.predict(X) - run.predict(X).mean(), fitted - fitted.mean(), atol=1e-8)
+
+
+def test_absolute_error_nears_the_median(backend_name):
+    y = np.array([1.0, 2.0, 3.0, 10.0, 200.0])
+    run = gdjax.fit(Neuron("identity", "absolute_error"), np.zeros((5, 1)), y, backend=backend_name)
+    assert run.status == "max_steps"
+    assert "no curvature" in run.reason
+    assert run.bias == pytest.approx(3.0, abs=0.01)
+
+
+def test_a_step_and_the_reference_of_two_neurons_by_init(backend_name):
+    X, y = data()
+    run = gdjax.fit(
+        Neuron(), np.r_[X, X], np.r_[y, y], groups=np.repeat([0, 1], len(y)), backend=backend_name, method="plain",
+        learning_rate=0.1, steps=3, standardize=False, tolerance=0,
+        init=Params(np.stack([START.weights, START.weights * 2]), np.array([0.2, 0.1])),
+    )  # fmt: skip
+    for k, start in enumerate([START, Params(START.weights * 2, 0.1)]):
+        w, b = straight(X, y, start, 3, lambda t, w, b, gw, gb: (w - 0.1 * gw, b - 0.1 * gb))
+        np.testing.assert_allclose(np.append(run.weights[k], run.bias[k]), np.append(w, b), rtol=1e-12)
