@@ -10,11 +10,15 @@ from gdjax.groups import Groups, group
 from gdjax.status import BAD_DATA, PENDING
 
 
+COPY_BYTES = 1 << 26
+"""Arrays up to this size are copied: larger ones must not be written to while a run goes on."""
+
+
 class Data(NamedTuple):
     """Checked data. Rows of weight 0 are gone; `row` says where the others stood."""
 
     X: np.ndarray
-    """(N, D) as the caller holds it; float16 to float64 or integers."""
+    """(N, D) float16 to float64 or integers; large, it is the caller's own memory."""
     y: np.ndarray
     """(N,)"""
     weight: np.ndarray
@@ -83,7 +87,7 @@ def check(
             raise DataError(what + faults[0][1])
         for at, text in faults:
             bad.setdefault(int(key_codes.code[at]), text)
-    return Data(X, y, weight, key_codes, names, row, bad)
+    return Data(_own(X), _own(y), weight, key_codes, names, row, bad)
 
 
 def _faults(
@@ -157,6 +161,13 @@ def _real(x: Any, name: str, ndim: int) -> np.ndarray:
         hint = " (one column is X[:, None])" if ndim == 2 and array.ndim == 1 else ""
         raise DataError(f"{name}: shape {array.shape}: it must have {ndim} dimension(s){hint}")
     return array
+
+
+def _own(array: np.ndarray) -> np.ndarray:
+    """A copy, row by row in native byte order, so that nothing the caller does later shows; a large array as it is."""
+    if array.nbytes > COPY_BYTES:
+        return array
+    return np.array(array, array.dtype.newbyteorder("="), order="C", copy=True)
 
 
 def _weights(given: Any, rows: int, what: str) -> np.ndarray:

@@ -40,7 +40,6 @@ def cost_and_gradient(
     """
     narrow = getattr(X, "dtype", None) is not None and X.dtype.kind == "f" and X.dtype.itemsize <= 4
     engine = find_backend(backend, ("float32" if narrow else "float64") if isinstance(backend, str) else None)
-    xp = engine.xp
     weights = np.asarray(params.weights, engine.dtype)
     bias = np.asarray(params.bias, engine.dtype)
     single = weights.ndim == 1
@@ -55,11 +54,15 @@ def cost_and_gradient(
         raise DataError(f"sample_weight must be {X.shape[0]} finite numbers >= 0, not all 0")
     samples = Samples(X, y, _put(engine, weight), _put(engine, weight.sum(axis=1)))
     cost, gradient = engine.cost_and_gradient(neuron.formula, engine.asarray(theta), samples)
-    w = engine.asarray(np.atleast_2d(weights))
-    cost = cost + neuron.l2 * xp.sum(w * w, axis=-1) + neuron.l1 * xp.sum(xp.abs(w), axis=-1)
-    slopes = gradient[:, :-1] + 2 * neuron.l2 * w + neuron.l1 * xp.sign(w)
-    slope = gradient[:, -1] if neuron.bias else gradient[:, -1] * 0
-    return (cost[0], Params(slopes[0], slope[0])) if single else (cost, Params(slopes, slope))
+    # on the host: outside its own calls a backend may know no float64
+    w = theta[:, :-1]
+    costs = engine.to_numpy(cost) + neuron.l2 * (w * w).sum(axis=1) + neuron.l1 * np.abs(w).sum(axis=1)
+    slopes = engine.to_numpy(gradient).copy()
+    slopes[:, :-1] += 2 * neuron.l2 * w + neuron.l1 * np.sign(w)
+    if not neuron.bias:
+        slopes[:, -1] = 0
+    at = 0 if single else slice(None)
+    return engine.asarray(costs[at]), Params(engine.asarray(slopes[at, :-1]), engine.asarray(slopes[at, -1]))
 
 
 def _put(engine: Backend, x: Any) -> Any:
