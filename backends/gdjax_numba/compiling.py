@@ -40,8 +40,9 @@ from gdjax_numba.simd import dots, panel, transpose
 real = np.{dtype}
 CALLS = {calls}
 # NaN and infinity keep their meaning: no nnan, no ninf
-OPTIONS = dict(nogil=True, cache={cache}, error_model="numpy", fastmath={{"reassoc", "contract", "nsz"}})
-PARALLEL = dict(OPTIONS, parallel=True)
+COMMON = dict(nogil=True, error_model="numpy", fastmath={{"reassoc", "contract", "nsz"}}, no_cfunc_wrapper=True)
+INNER = dict(COMMON, no_cpython_wrapper=True)
+ENTRY = dict(COMMON, cache={cache})
 '''
 
 _lock = threading.Lock()
@@ -126,7 +127,7 @@ def _rule_text(rule: Rule, dtype: np.dtype) -> tuple[int, list[str]]:
 
 
 def _define(signature: str, lines: list[str]) -> str:
-    return "@njit(**OPTIONS)\ndef " + signature + ":\n" + "\n".join(f"    {line}" for line in lines)
+    return "@njit(**INNER)\ndef " + signature + ":\n" + "\n".join(f"    {line}" for line in lines)
 
 
 def _load(source: str, name: str, folder: Path | None) -> ModuleType:

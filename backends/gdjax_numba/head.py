@@ -8,16 +8,19 @@ from numba import njit, prange
 from gdjax.rule import RUNNING
 from gdjax_numba.simd import dots, panel, transpose
 
-__all__ = ["CALLS", "OPTIONS", "PARALLEL", "RUNNING", "Any", "argument", "cost", "dots", "finish", "njit", "np", "panel", "prange", "real", "slope", "transpose"]
+__all__ = [
+    "CALLS", "ENTRY", "INNER", "RUNNING", "Any", "argument", "cost", "dots", "finish", "njit", "np", "panel", "prange", "real",
+    "slope", "transpose",
+]  # fmt: skip
 
 real: Any = np.float32
 """The dtype of the arithmetic."""
 CALLS: int = 1
 """How often the rule evaluates cost and gradient in one step."""
-OPTIONS: dict[str, Any] = {}
-"""Of `njit`, for every function."""
-PARALLEL: dict[str, Any] = {}
-"""The same, for those with a `prange`."""
+INNER: dict[str, Any] = {}
+"""Options of `njit`, for functions that only others here call."""
+ENTRY: dict[str, Any] = {}
+"""The same, for those that Python calls: kept on disk."""
 
 
 def cost(z: Any, y: Any) -> Any:

@@ -1,5 +1,11 @@
-"""The inner loops that a compiler does not find by itself: products in registers, and a transpose by shuffles."""
+"""The inner loops that a compiler does not find by itself: products in registers, and a transpose by shuffles.
 
+Each is a function of its own in LLVM, written once however often it is called. The arrays are C-contiguous and of one
+dtype; an offset is the element where a part starts, a stride the elements from one of its rows to the next. Nothing is
+checked, and nothing allocated.
+"""
+
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
@@ -11,6 +17,123 @@ from numba.np.arrayobj import make_array
 VECTOR_BYTES = 64
 """One AVX-512 register, two of AVX2, four of SSE or NEON: LLVM splits what the machine lacks."""
 
+INDEX = ir.IntType(64)
+WORD = ir.IntType(32)
+
+
+class _Code:
+    """A function in LLVM under construction: `size` bytes an element, `lanes` elements a vector."""
+
+    def __init__(self, builder: Any, bits: int) -> None:
+        self.builder, self.bits, self.size = builder, bits, bits // 8
+        self.lanes = VECTOR_BYTES // self.size
+        self.scalar = ir.FloatType() if bits == 32 else ir.DoubleType()
+        self.vector = ir.VectorType(self.scalar, self.lanes)
+        self.zero = ir.Constant(self.vector, [0.0] * self.lanes)
+        name = f"llvm.fma.v{self.lanes}f{bits}"
+        self._fma = cgutils.get_or_insert_function(builder.module, ir.FunctionType(self.vector, [self.vector] * 3), name)
+
+    def load(self, base: Any, offset: Any) -> Any:
+        """The vector at an element."""
+        return self.builder.load(self._place(base, offset), align=self.size)
+
+    def store(self, value: Any, base: Any, offset: Any) -> None:
+        """Writes a vector at an element."""
+        self.builder.store(value, self._place(base, offset), align=self.size)
+
+    def spread(self, base: Any, offset: Any) -> Any:
+        """One element in all lanes."""
+        undefined = ir.Constant(self.vector, ir.Undefined)
+        value = self.builder.load(self.builder.gep(base, [offset]))
+        one = self.builder.insert_element(undefined, value, WORD(0))
+        return self.builder.shuffle_vector(one, undefined, ir.Constant(ir.VectorType(WORD, self.lanes), [0] * self.lanes))
+
+    def fma(self, x: Any, y: Any, z: Any) -> Any:
+        """x y + z, rounded once."""
+        return self.builder.call(self._fma, [x, y, z])
+
+    def loop(self, begin: Any, end: Any, stride: int, sums: list[Any], body: Callable[[Any, list[Any]], list[Any]]) -> list[Any]:
+        """for t in range(begin, end, stride), carrying vectors in registers: body(t, sums) -> sums."""
+        builder = self.builder
+        before = builder.block
+        head, inside, done = (builder.append_basic_block(n) for n in ("head", "body", "done"))
+        builder.branch(head)
+        builder.position_at_end(head)
+        t = builder.phi(INDEX)
+        t.add_incoming(begin, before)
+        carried = [builder.phi(self.vector) for _ in sums]
+        for phi, start in zip(carried, sums, strict=True):
+            phi.add_incoming(start, before)
+        builder.cbranch(builder.icmp_signed("<", t, end), inside, done)
+        builder.position_at_end(inside)
+        after = body(t, list(carried))
+        t.add_incoming(builder.add(t, INDEX(stride)), builder.block)
+        for phi, value in zip(carried, after, strict=True):
+            phi.add_incoming(value, builder.block)
+        builder.branch(head)
+        builder.position_at_end(done)
+        return carried
+
+    def total(self, parts: list[Any]) -> Any:
+        """The sum of a power of two of vectors, in pairs."""
+        while len(parts) > 1:
+            parts = [self.builder.fadd(x, y) for x, y in zip(parts[::2], parts[1::2], strict=True)]
+        return parts[0]
+
+    def transposed(self, rows: list[Any]) -> list[Any]:
+        """As many vectors as each has lanes, transposed.
+
+        Interleaving row m with row m + lanes / 2 turns the bits of every element's place around by one; log2(lanes) times
+        of it exchange row and lane.
+        """
+        half = self.lanes // 2
+        low, high = (
+            ir.Constant(ir.VectorType(WORD, self.lanes), [x for i in range(a, a + half) for x in (i, self.lanes + i)])
+            for a in (0, half)
+        )
+        for _ in range(self.lanes.bit_length() - 1):
+            rows = [self.builder.shuffle_vector(rows[m], rows[m + half], k) for m in range(half) for k in (low, high)]
+        return rows
+
+    def _place(self, base: Any, offset: Any) -> Any:
+        return self.builder.bitcast(self.builder.gep(base, [offset]), self.vector.as_pointer())
+
+
+def _call(
+    context: Any, builder: Any, sig: Any, args: Any, name: str, arrays: dict[int, int], rest: list[int],
+    write: Callable[[_Code, list[Any], list[Any]], None],
+) -> Any:  # fmt: skip
+    """Calls the function `name`, written by `write(code, pointers, integers)` where the module has none yet.
+
+    arrays: argument of an array -> argument of its offset; rest: arguments that are integers.
+    """
+    bits = sig.args[next(iter(arrays))].dtype.bitwidth
+    name = f"gdjax_{name}_f{bits}"
+    scalar = ir.FloatType() if bits == 32 else ir.DoubleType()
+    kind = ir.FunctionType(ir.VoidType(), [scalar.as_pointer()] * len(arrays) + [INDEX] * len(rest))
+    found = builder.module.globals.get(name)
+    if found is None:
+        found = ir.Function(builder.module, kind, name)
+        found.linkage = "linkonce_odr"
+        found.attributes.add("noinline")
+        inner = ir.IRBuilder(found.append_basic_block("entry"))
+        write(_Code(inner, bits), list(found.args[: len(arrays)]), list(found.args[len(arrays) :]))
+        inner.ret_void()
+
+    def integer(i: int) -> Any:
+        return context.cast(builder, args[i], sig.args[i], types.int64)
+
+    pointers = [
+        builder.gep(make_array(sig.args[i])(context, builder, args[i]).data, [integer(offset)]) for i, offset in arrays.items()
+    ]
+    builder.call(found, pointers + [integer(i) for i in rest])
+    return context.get_dummy_value()
+
+
+def _one_dtype(*arrays: Any) -> None:
+    if len({a.dtype for a in arrays}) > 1:
+        raise TypingError(f"arrays of one dtype are needed, not {', '.join(str(a.dtype) for a in arrays)}")
+
 
 @intrinsic  # type: ignore[untyped-decorator]
 def panel(
@@ -19,195 +142,96 @@ def panel(
 ) -> Any:  # fmt: skip
     """C[m, v] += sum_t A[m, t] B[t, v] for `rows` m, `count` t, and `vectors` times 64 bytes of v.
 
-    A, B, C are arrays of one dtype, C-contiguous; a0, b0, c0 the element where each part starts, a_row, b_row, c_row the
-    elements from one row to the next. `rows` and `vectors` are literals: their product of sums stays in registers.
-    The order of each sum depends on `vectors` and `count` alone, so that a row's bits do not depend on the rows beside it.
-    Nothing is checked.
+    `rows` and `vectors`, at most 4, are literals: their product of sums stays in registers. The order of each sum depends
+    on `vectors` and `count` alone, so that a row's bits do not depend on the rows beside it.
     """
+    _one_dtype(A, B, C)
     if not (isinstance(rows, types.IntegerLiteral) and isinstance(vectors, types.IntegerLiteral)):
         raise TypingError("panel: rows and vectors must be literal integers")
-    if not (A.dtype == B.dtype == C.dtype):
-        raise TypingError("panel: one dtype for all three")
-    signature = types.void(A, a0, a_row, B, b0, b_row, count, C, c0, c_row, rows, vectors)
     height, width = rows.literal_value, vectors.literal_value
     # independent sums hide the latency of the multiply-add
     ways = max(1, 4 // width)
 
-    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        scalar = context.get_value_type(A.dtype)
-        lanes = VECTOR_BYTES // (A.dtype.bitwidth // 8)
-        vector = ir.VectorType(scalar, lanes)
-        index = ir.IntType(64)
-        size = A.dtype.bitwidth // 8
+    def write(code: _Code, pointers: list[Any], integers: list[Any]) -> None:
+        (a, b, c), (a_step, b_step, total, c_step) = pointers, integers
+        builder = code.builder
+        a_rows = [builder.mul(a_step, INDEX(m)) for m in range(height)]
 
-        def integer(i: int) -> Any:
-            return context.cast(builder, args[i], sig.args[i], types.int64)
+        def terms(ways: int) -> Callable[[Any, list[Any]], list[Any]]:
+            def body(t: Any, now: list[Any]) -> list[Any]:
+                for u in range(ways):
+                    at = builder.add(t, INDEX(u))
+                    row = builder.mul(at, b_step)
+                    right = [code.load(b, builder.add(row, INDEX(v * code.lanes))) for v in range(width)]
+                    for m in range(height):
+                        left = code.spread(a, builder.add(a_rows[m], at))
+                        for v in range(width):
+                            slot = (u * height + m) * width + v
+                            now[slot] = code.fma(left, right[v], now[slot])
+                return now
 
-        def pointer(i: int, offset: Any) -> Any:
-            return builder.gep(make_array(sig.args[i])(context, builder, args[i]).data, [offset])
+            return body
 
-        a, b, c = pointer(0, integer(1)), pointer(3, integer(4)), pointer(7, integer(8))
-        a_step, b_step, c_step, total = integer(2), integer(5), integer(9), integer(6)
-
-        def at(base: Any, offset: Any) -> Any:
-            return builder.gep(base, [offset])
-
-        def load(base: Any, offset: Any) -> Any:
-            place = builder.bitcast(at(base, offset), vector.as_pointer())
-            return builder.load(place, align=size)
-
-        def spread(value: Any) -> Any:
-            undefined = ir.Constant(vector, ir.Undefined)
-            one = builder.insert_element(undefined, value, ir.Constant(ir.IntType(32), 0))
-            mask = ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
-            return builder.shuffle_vector(one, undefined, mask)
-
-        name = f"llvm.fma.v{lanes}f{A.dtype.bitwidth}"
-        fma = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, [vector] * 3), name)
-        zero = ir.Constant(vector, [0.0] * lanes)
-        a_rows = [builder.mul(a_step, index(m)) for m in range(height)]
-
-        def loop(begin: Any, end: Any, stride: int, sums: list[Any], ways: int) -> list[Any]:
-            """for t in range(begin, end, stride), `ways` of them at once, carrying the sums in registers."""
-            before = builder.block
-            head, body, done = (builder.append_basic_block(n) for n in ("panel.head", "panel.body", "panel.done"))
-            builder.branch(head)
-            builder.position_at_end(head)
-            t = builder.phi(index)
-            t.add_incoming(begin, before)
-            carried = [builder.phi(vector) for _ in sums]
-            for phi, start in zip(carried, sums, strict=True):
-                phi.add_incoming(start, before)
-            builder.cbranch(builder.icmp_signed("<", t, end), body, done)
-            builder.position_at_end(body)
-            now = list(carried)
-            for u in range(ways):
-                tu = builder.add(t, index(u))
-                row = builder.mul(tu, b_step)
-                right = [load(b, builder.add(row, index(v * lanes))) for v in range(width)]
-                for m in range(height):
-                    left = spread(builder.load(at(a, builder.add(a_rows[m], tu))))
-                    for v in range(width):
-                        slot = (u * height + m) * width + v
-                        now[slot] = builder.call(fma, [left, right[v], now[slot]])
-            t.add_incoming(builder.add(t, index(stride)), builder.block)
-            for phi, value in zip(carried, now, strict=True):
-                phi.add_incoming(value, builder.block)
-            builder.branch(head)
-            builder.position_at_end(done)
-            return carried
-
-        whole = builder.sub(total, builder.srem(total, index(ways)))
-        sums = loop(index(0), whole, ways, [zero] * (ways * height * width), ways)
+        whole = builder.sub(total, builder.srem(total, INDEX(ways)))
+        sums = code.loop(INDEX(0), whole, ways, [code.zero] * (ways * height * width), terms(ways))
         if ways > 1:
-            rest = loop(whole, total, 1, sums[: height * width], 1)
-            sums = rest + sums[height * width :]
+            sums = code.loop(whole, total, 1, sums[: height * width], terms(1)) + sums[height * width :]
         for m in range(height):
             for v in range(width):
-                parts = [sums[(u * height + m) * width + v] for u in range(ways)]
-                while len(parts) > 1:
-                    parts = [builder.fadd(x, y) for x, y in zip(parts[::2], parts[1::2], strict=True)]
-                offset = builder.add(builder.mul(c_step, index(m)), index(v * lanes))
-                place = builder.bitcast(at(c, offset), vector.as_pointer())
-                builder.store(builder.fadd(builder.load(place, align=size), parts[0]), place, align=size)
-        return context.get_dummy_value()
+                part = code.total([sums[(u * height + m) * width + v] for u in range(ways)])
+                offset = builder.add(builder.mul(c_step, INDEX(m)), INDEX(v * code.lanes))
+                code.store(builder.fadd(code.load(c, offset), part), c, offset)
 
-    return signature, generate
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        name = f"panel_{height}_{width}"
+        return _call(context, builder, sig, args, name, {0: 1, 3: 4, 7: 8}, [2, 5, 6, 9], write)
+
+    return types.void(A, a0, a_row, B, b0, b_row, count, C, c0, c_row, rows, vectors), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def dots(typing: Any, A: Any, a0: Any, a_row: Any, B: Any, b0: Any, vectors: Any, C: Any, c0: Any) -> Any:
+    """C[m] = sum_v A[m, v] B[v] for as many rows m as a vector has lanes, over `vectors` times 64 bytes of v."""
+    _one_dtype(A, B, C)
+
+    def write(code: _Code, pointers: list[Any], integers: list[Any]) -> None:
+        (a, b, c), (a_step, total) = pointers, integers
+        builder = code.builder
+        sums = builder.alloca(code.vector, code.lanes)
+
+        def one_row(m: Any, _: list[Any]) -> list[Any]:
+            # row after row: one stream is what the machine fetches ahead best
+            start = builder.mul(a_step, m)
+
+            def body(i: Any, held: list[Any]) -> list[Any]:
+                at = builder.mul(i, INDEX(code.lanes))
+                return [code.fma(code.load(a, builder.add(start, at)), code.load(b, at), held[0])]
+
+            builder.store(code.loop(INDEX(0), total, 1, [code.zero], body)[0], builder.gep(sums, [m]))
+            return []
+
+        code.loop(INDEX(0), INDEX(code.lanes), 1, [], one_row)
+        held = [builder.load(builder.gep(sums, [INDEX(m)])) for m in range(code.lanes)]
+        code.store(code.total(code.transposed(held)), c, INDEX(0))
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return _call(context, builder, sig, args, "dots", {0: 1, 3: 4, 6: 7}, [2, 5], write)
+
+    return types.void(A, a0, a_row, B, b0, vectors, C, c0), generate
 
 
 @intrinsic  # type: ignore[untyped-decorator]
 def transpose(typing: Any, A: Any, a0: Any, a_row: Any, B: Any, b0: Any, b_row: Any) -> Any:
-    """B[v, m] = A[m, v] for m and v each 64 bytes wide, by shuffles of registers; arguments as for `panel`."""
-    if A.dtype != B.dtype:
-        raise TypingError("transpose: one dtype for both")
+    """B[v, m] = A[m, v] for m and v each 64 bytes wide."""
+    _one_dtype(A, B)
+
+    def write(code: _Code, pointers: list[Any], integers: list[Any]) -> None:
+        (a, b), (a_step, b_step) = pointers, integers
+        rows = [code.load(a, code.builder.mul(a_step, INDEX(m))) for m in range(code.lanes)]
+        for v, row in enumerate(code.transposed(rows)):
+            code.store(row, b, code.builder.mul(b_step, INDEX(v)))
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        lanes = VECTOR_BYTES // (A.dtype.bitwidth // 8)
-        vector = ir.VectorType(context.get_value_type(A.dtype), lanes)
-        index = ir.IntType(64)
-
-        def integer(i: int) -> Any:
-            return context.cast(builder, args[i], sig.args[i], types.int64)
-
-        def place(array: int, first: Any, step: Any, m: int) -> Any:
-            base = make_array(sig.args[array])(context, builder, args[array]).data
-            offset = builder.add(first, builder.mul(step, index(m)))
-            return builder.bitcast(builder.gep(base, [offset]), vector.as_pointer())
-
-        size = A.dtype.bitwidth // 8
-        a0, a_step, b0, b_step = (integer(i) for i in (1, 2, 4, 5))
-        rows = [builder.load(place(0, a0, a_step, m), align=size) for m in range(lanes)]
-        for v, row in enumerate(_transposed(builder, rows)):
-            builder.store(row, place(3, b0, b_step, v), align=size)
-        return context.get_dummy_value()
+        return _call(context, builder, sig, args, "transpose", {0: 1, 3: 4}, [2, 5], write)
 
     return types.void(A, a0, a_row, B, b0, b_row), generate
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def dots(typing: Any, A: Any, a0: Any, a_row: Any, B: Any, vectors: Any, C: Any, c0: Any) -> Any:
-    """C[c0 + m] = sum_v A[m, v] B[v] for as many rows m as a vector has lanes, over `vectors` times 64 bytes of v."""
-    if not (A.dtype == B.dtype == C.dtype):
-        raise TypingError("dots: one dtype for all three")
-
-    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        lanes = VECTOR_BYTES // (A.dtype.bitwidth // 8)
-        vector = ir.VectorType(context.get_value_type(A.dtype), lanes)
-        index = ir.IntType(64)
-        size = A.dtype.bitwidth // 8
-
-        def integer(i: int) -> Any:
-            return context.cast(builder, args[i], sig.args[i], types.int64)
-
-        def place(array: int, offset: Any) -> Any:
-            base = make_array(sig.args[array])(context, builder, args[array]).data
-            return builder.bitcast(builder.gep(base, [offset]), vector.as_pointer())
-
-        a0, a_step, total, c0 = (integer(i) for i in (1, 2, 4, 6))
-        name = f"llvm.fma.v{lanes}f{A.dtype.bitwidth}"
-        fma = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, [vector] * 3), name)
-
-        def row(m: int) -> Any:
-            """One row's sums, lane by lane; one stream at a time is what the machine fetches ahead best."""
-            before = builder.block
-            head, body, done = (builder.append_basic_block(n) for n in ("dots.head", "dots.body", "dots.done"))
-            start = builder.add(a0, builder.mul(a_step, index(m)))
-            builder.branch(head)
-            builder.position_at_end(head)
-            i, held = builder.phi(index), builder.phi(vector)
-            i.add_incoming(index(0), before)
-            held.add_incoming(ir.Constant(vector, [0.0] * lanes), before)
-            builder.cbranch(builder.icmp_signed("<", i, total), body, done)
-            builder.position_at_end(body)
-            at = builder.mul(i, index(lanes))
-            left = builder.load(place(0, builder.add(start, at)), align=size)
-            right = builder.load(place(3, at), align=size)
-            held.add_incoming(builder.call(fma, [left, right, held]), body)
-            i.add_incoming(builder.add(i, index(1)), body)
-            builder.branch(head)
-            builder.position_at_end(done)
-            return held
-
-        parts = _transposed(builder, [row(m) for m in range(lanes)])
-        while len(parts) > 1:
-            parts = [builder.fadd(x, y) for x, y in zip(parts[::2], parts[1::2], strict=True)]
-        builder.store(parts[0], place(5, c0), align=size)
-        return context.get_dummy_value()
-
-    return types.void(A, a0, a_row, B, vectors, C, c0), generate
-
-
-def _transposed(builder: Any, rows: list[Any]) -> list[Any]:
-    """As many vectors as each has lanes, transposed.
-
-    Interleaving row m with row m + lanes / 2 turns the bits of every element's place around by one; log2(lanes) times of it
-    exchange row and lane.
-    """
-    lanes = len(rows)
-    half = lanes // 2
-    word = ir.VectorType(ir.IntType(32), lanes)
-    low = ir.Constant(word, [x for i in range(half) for x in (i, lanes + i)])
-    high = ir.Constant(word, [x for i in range(half, lanes) for x in (i, lanes + i)])
-    for _ in range(lanes.bit_length() - 1):
-        rows = [builder.shuffle_vector(rows[m], rows[m + half], mask) for m in range(half) for mask in (low, high)]
-    return rows

@@ -20,13 +20,13 @@ NEURONS = 64
 """Neurons that pass over the data together."""
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def padded(count: Any) -> Any:
     """`count` columns rounded up to whole vectors."""
     return (count + LANES - 1) // LANES * LANES
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def multiply(A: Any, a0: Any, a_row: Any, B: Any, b0: Any, b_row: Any, count: Any, C: Any, c0: Any, c_row: Any,
              rows: Any, columns: Any) -> None:  # fmt: skip
     """C += A B for `rows` by `columns`, a multiple of LANES, of C; offsets and strides as for `panel`."""
@@ -55,7 +55,7 @@ def multiply(A: Any, a0: Any, a_row: Any, B: Any, b0: Any, b_row: Any, count: An
         m += 1
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def pointwise(z: Any, bias: Any, y: Any, weight: Any) -> tuple[Any, Any]:
     """Turns pre-activations, in place, into weight * slope; returns the sums of weight * cost and of weight * slope."""
     cost_sum = real(0)
@@ -74,7 +74,7 @@ def pointwise(z: Any, bias: Any, y: Any, weight: Any) -> tuple[Any, Any]:
     return cost_sum, slope_sum
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def copy(X: Any, start: Any, count: Any, by_row: Any) -> None:
     """Copies `count` <= ROWS rows of X (N, D) to by_row (ROWS, padded), with zeros around."""
     D = X.shape[1]
@@ -88,7 +88,7 @@ def copy(X: Any, start: Any, count: Any, by_row: Any) -> None:
         by_row[i] = 0
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def turn(wide: Any, by_feature: Any, by_row: Any) -> None:
     """by_row (ROWS, wide) transposed."""
     for n in range(0, ROWS, LANES):
@@ -99,13 +99,13 @@ def turn(wide: Any, by_feature: Any, by_row: Any) -> None:
 # One neuron on a large data set: each row is read once, its pre-activation and its part of the gradient taken in turn.
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def block_one(source: Any, at: Any, stride: Any, count: Any, length: Any, y: Any, weight: Any, bias: Any, theta: Any,
               z: Any, gradient: Any) -> tuple[Any, Any]:  # fmt: skip
     """Adds the sums over `count` of `length` rows, `stride` elements apart in `source`, which may be read past each row."""
     wide = len(theta)
     for n in range(0, length, LANES):
-        dots(source, at + n * stride, stride, theta, wide // LANES, z, n)
+        dots(source, at + n * stride, stride, theta, 0, wide // LANES, z, n)
     for n in range(count, length):
         z[n] = 0
     sums = pointwise(z[:count], bias, y, weight)
@@ -113,7 +113,7 @@ def block_one(source: Any, at: Any, stride: Any, count: Any, length: Any, y: Any
     return sums
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def range_one(X: Any, y: Any, weight: Any, start: Any, stop: Any, theta: Any, out: Any) -> None:
     """The sums over rows [start, stop) of one neuron: out[:P] the gradient, out[P] the cost."""
     N, D = X.shape
@@ -121,7 +121,8 @@ def range_one(X: Any, y: Any, weight: Any, start: Any, stop: Any, theta: Any, ou
     flat = X.reshape(-1)
     z = np.empty(ROWS, real)
     weights = np.zeros(wide, real)
-    weights[:D] = theta[:D]
+    for j in range(D):
+        weights[j] = theta[j]
     gradient = np.empty(wide, real)
     by_row = np.empty(ROWS * wide, real)
     length = max(LANES, min(ROWS, BLOCK // wide // LANES * LANES))
@@ -145,7 +146,7 @@ def range_one(X: Any, y: Any, weight: Any, start: Any, stop: Any, theta: Any, ou
             out[j] += gradient[j]
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def range_many(X: Any, y: Any, weight: Any, fold: Any, start: Any, stop: Any, theta: Any, first: Any, count: Any,
                out: Any) -> None:  # fmt: skip
     """The same of `count` neurons from `first`: out (count, P + 1)."""
@@ -189,7 +190,7 @@ def range_many(X: Any, y: Any, weight: Any, fold: Any, start: Any, stop: Any, th
             blocks = 0
 
 
-@njit(**PARALLEL)
+@njit(**INNER, parallel=True)
 def ranges(X: Any, y: Any, weight: Any, fold: Any, theta: Any, first: Any, count: Any, length: Any, partial: Any) -> None:
     """The sums over each range of `length` rows, in parallel: partial (ranges, count, P + 1)."""
     N = X.shape[0]
@@ -202,7 +203,7 @@ def ranges(X: Any, y: Any, weight: Any, fold: Any, theta: Any, first: Any, count
             range_many(X, y, weight, fold, start, stop, theta, first, count, partial[i])
 
 
-@njit(**OPTIONS)
+@njit(**ENTRY)
 def evaluate_streamed(X: Any, y: Any, weight: Any, total: Any, fold: Any, theta: Any, costs: Any, gradients: Any) -> None:
     """Mean cost (A,) and gradient (A, P) of A neurons on shared samples, memory flat in N and A."""
     N, D = X.shape
@@ -226,7 +227,7 @@ def evaluate_streamed(X: Any, y: Any, weight: Any, total: Any, fold: Any, theta:
                     costs[first + k] = value / mass
 
 
-@njit(**OPTIONS)
+@njit(**ENTRY)
 def descend_streamed(X: Any, y: Any, weight: Any, total: Any, fold: Any, state: Any, knobs: Any, factors: Any,
                      trace: Any) -> None:  # fmt: skip
     """A chunk of steps of A neurons in lockstep over shared samples; changes `state` in place."""
@@ -253,7 +254,7 @@ def descend_streamed(X: Any, y: Any, weight: Any, total: Any, fold: Any, state: 
 # Many neurons, each with samples that fit in a core's cache: one after the other runs all its steps there.
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def evaluate_resident(D: Any, by_feature: Any, by_row: Any, y: Any, weight: Any, mass: Any, z: Any, theta: Any,
                       sums: Any, gradient: Any) -> Any:  # fmt: skip
     """Mean cost, returned, and gradient (P,) of one neuron on packed samples."""
@@ -272,7 +273,7 @@ def evaluate_resident(D: Any, by_feature: Any, by_row: Any, y: Any, weight: Any,
     return cost_sum / mass
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def load_all(X: Any, y: Any, weight: Any, by_feature: Any, by_row: Any, targets: Any, shares: Any) -> None:
     """Packs all rows of one neuron, rows of weight 0 after the last."""
     N, D = X.shape
@@ -285,7 +286,7 @@ def load_all(X: Any, y: Any, weight: Any, by_feature: Any, by_row: Any, targets:
         shares[n] = weight[n] if n < N else real(0)
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def load_batch(X: Any, y: Any, weight: Any, index: Any, by_feature: Any, by_row: Any, targets: Any, shares: Any) -> Any:
     """Packs the rows `index` of one neuron, -1 where there is none; returns the sum of their weights, or 1."""
     D = X.shape[1]
@@ -303,7 +304,7 @@ def load_batch(X: Any, y: Any, weight: Any, index: Any, by_feature: Any, by_row:
     return mass if mass > 0 else 1.0
 
 
-@njit(**PARALLEL)
+@njit(**ENTRY, parallel=True)
 def descend_resident(X: Any, y: Any, weight: Any, total: Any, rows: Any, fold: Any, state: Any, knobs: Any, factors: Any,
                      batches: Any, trace: Any) -> None:  # fmt: skip
     """A chunk of steps of A neurons, each for itself; changes `state` in place.
@@ -353,7 +354,7 @@ def descend_resident(X: Any, y: Any, weight: Any, total: Any, rows: Any, fold: A
                     trace[i, k] = state.cost[k]
 
 
-@njit(**PARALLEL)
+@njit(**ENTRY, parallel=True)
 def evaluate_own(X: Any, y: Any, weight: Any, total: Any, theta: Any, costs: Any, gradients: Any) -> None:
     """Mean cost (K,) and gradient (K, P) of K neurons, each on its own samples."""
     K, N, D = X.shape
