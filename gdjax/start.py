@@ -36,7 +36,8 @@ def relu_start(q: np.ndarray, y: np.ndarray, weight: np.ndarray, thresholds: boo
         lowest = np.min(np.where(real, q_sorted, np.inf), axis=1)
         lowest = np.where(np.isfinite(lowest), lowest, 0.0)
         # one threshold under all rows: the gate open everywhere
-        under = lowest - (q_sorted[:, 0] - lowest)
+        spread = q_sorted[:, 0] - lowest
+        under = lowest - np.where(spread > 0, spread, 1.0)
         best = np.argmax(score, axis=1)
         at_rows = np.take_along_axis(score, best[:, None], axis=1)[:, 0]
         # halfway to the next row: at a row itself rounding would say whether its gate is open
