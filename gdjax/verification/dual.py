@@ -208,7 +208,7 @@ def _power(x: Any, p: Any) -> Any:
 def _scaled(a: Dual, factor: Exact) -> Exact | None:
     if a.tangent is None:
         return None
-    return ex.multiply(_padded(a.tangent, len(factor.shape)), factor)
+    return ex.scale(_padded(a.tangent, len(factor.shape)), factor)
 
 
 def _padded(tangent: Exact, rank: int) -> Exact:

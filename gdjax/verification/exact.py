@@ -225,6 +225,19 @@ def multiply(a: Exact, b: Exact) -> Exact:
     return _narrow(Exact(x * y, a.den * b.den, bits))
 
 
+def scale(tangent: Exact, factor: Exact) -> Exact:
+    """The product where zeros of `tangent` stay zero: derivatives are sparse, and 400-bit products cost."""
+    if not (tangent.mp or factor.mp):
+        return multiply(tangent, factor)
+    if not tangent.mp and tangent.den != 1:
+        factor = Exact(to_mp(factor).num / MP.mpf(tangent.den), mp=True)
+    x, y = np.broadcast_arrays(tangent.num, to_mp(factor).num)
+    out = np.full(x.shape, MP.mpf(0), object)
+    used = np.asarray(x != 0, bool)
+    out[used] = _big(x[used]) * y[used]
+    return Exact(out, mp=True)
+
+
 def divide(a: Exact, b: Exact) -> Exact:
     """a / b, exact; a division by zero gives what IEEE 754 gives, infinity or NaN."""
     if not (a.mp or b.mp):

@@ -40,7 +40,7 @@ class Failure:
         if digits is not None:
             message = "the gradient is wrong in the last digits where every correct formula is exact"
         return Failure(
-            message, smallest.case.label, first, term(check, failures), code(check, smallest), tuple(components)
+            message, smallest.case.label, first, term(check, failures, digits is not None), code(check, smallest), tuple(components)
         )
 
 

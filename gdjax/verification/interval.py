@@ -51,7 +51,9 @@ class Intervals:
         return a.depends
 
     def add(self, a: Interval, b: Interval) -> Interval:
-        return _made(_plain(a.low + b.low, -np.inf), _plain(a.high + b.high, np.inf), a.depends or b.depends)
+        with np.errstate(all="ignore"):
+            low, high = a.low + b.low, a.high + b.high
+        return _made(_plain(low, -np.inf), _plain(high, np.inf), a.depends or b.depends)
 
     def neg(self, a: Interval) -> Interval:
         return Interval(-a.high, -a.low, a.depends)
@@ -111,7 +113,8 @@ class Intervals:
 
     def compare(self, op: str, a: Interval, b: Interval) -> Truth:
         shape = np.broadcast_shapes(a.shape, b.shape)
-        low, high = np.broadcast_to(a.low - b.high, shape), np.broadcast_to(a.high - b.low, shape)
+        with np.errstate(all="ignore"):
+            low, high = np.broadcast_to(a.low - b.high, shape), np.broadcast_to(a.high - b.low, shape)
         can_true, can_false = self._reach(op, np.nan_to_num(low, nan=-np.inf), np.nan_to_num(high, nan=np.inf), a is b)
         if (a.depends or b.depends) and not self.context.muted:
             seen = self.outcomes.setdefault(self.context.site, set())

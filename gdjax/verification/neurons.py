@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from gdjax.verification.cases import MOST_POINTWISE
 from gdjax.verification.report import Finding, Report
 from gdjax.verification.verify import checked
 
@@ -25,17 +26,19 @@ def verify_formula(neuron: Any, dtype: str = "float64", seconds: float = 5.0) ->
 
 @lru_cache(maxsize=256)
 def _formula(formula: Any, dtype: str, seconds: float) -> Report:
+    import jax
     import jax.numpy as jnp
 
-    report = _pointwise(formula, jnp, dtype, seconds)
+    report = _pointwise(formula, jnp, jax.jit, dtype, seconds)
     if report.verdict == "inconclusive" and any(f.kind == "unsupported" for f in report.findings):
-        other = _pointwise(formula, np, dtype, seconds)
+        other = _pointwise(formula, np, lambda f: f, dtype, seconds)
         return other if other.verdict != "inconclusive" else report
     return report
 
 
-def _pointwise(formula: Any, xp: Any, dtype: str, seconds: float) -> Report:
-    _, value, slope = formula.pointwise(xp)
+def _pointwise(formula: Any, xp: Any, compiled: Callable[..., Any], dtype: str, seconds: float) -> Report:
+    _, value, plain = formula.pointwise(xp)
+    slope = compiled(plain)
 
     def cost(z: Any, y: Any) -> Any:
         return value(z, y).sum()
@@ -47,7 +50,8 @@ def _pointwise(formula: Any, xp: Any, dtype: str, seconds: float) -> Report:
     y = np.array([1.0, 0.0, 1.0]) if kind == "binary" else np.array([1.5, 0.0, 0.25])
     label = f"slope of {formula.activation.name}, {formula.loss.name}"
     return checked(
-        cost, gradient, (np.array([0.5, -1.0, 2.0]), y), (0,), ("N", "N"), dtype, "zero", {1: kind}, seconds, label
+        cost, gradient, (np.array([0.5, -1.0, 2.0]), y), (0,), ("N", "N"), dtype, "zero", {1: kind}, seconds, label,
+        MOST_POINTWISE,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,7 @@ from gdjax.verification import exact as ex
 from gdjax.verification.arithmetic import NotSupported, OutOfTime
 from gdjax.verification.blackbox import taylor
 from gdjax.verification.bounds import Bound, Bounds, has_rounded_constants
-from gdjax.verification.cases import Case, Cases
+from gdjax.verification.cases import MOST_TRANSCENDENTAL, Case, Cases
 from gdjax.verification.coverage import Coverage
 from gdjax.verification.domain import Domain, inferred, named, signed
 from gdjax.verification.exact import Array
@@ -65,6 +65,7 @@ class Check:
         self.oracle.listener = self.coverage[0].note
         self.bounds = Bounds(self.formula, self._reference(), c.wrt, c.dtype)
         self._clean: dict[Any, bool] = {}
+        self._autodiff: Any = None
 
     # The whole
 
@@ -116,6 +117,8 @@ class Check:
             return f"the cost neither traces nor runs on exact arrays ({error})"
         except OutOfTime:
             return "the cost takes too long in exact arithmetic"
+        if not all(a.rational for a in answers):
+            self.cases = Cases(**{**vars(self.cases), "most": min(self.cases.most, MOST_TRANSCENDENTAL)})
         undefined = sum(a.kind == "undefined" for a in answers[1:])
         if answers[0].kind != "undefined" and undefined >= 2:
             domains = list(self.cases.domains)
@@ -167,10 +170,11 @@ class Check:
             return
         if case.label != "large lattice" and sum(np.size(a) for a in case.args) <= 512:
             self._exact_formula(case, answer)
-        observation = judged(case, answer, outcome.outputs, lambda: self._bound(case, answer), self.kinks, self.cases.dtype)
+        observation = judged(case, answer, outcome.outputs, lambda: self.bound(case, answer), self.kinks, self.cases.dtype)
         self._record(observation)
 
-    def _bound(self, case: Case, answer: Answer) -> Bound:
+    def bound(self, case: Case, answer: Answer) -> Bound:
+        """How far a correct float result may be off at an input."""
         floats = [ex.to_float(g) for g in answer.gradient]
         return self.bounds.at(case.args, floats, not self._is_clean(case))
 
@@ -199,7 +203,7 @@ class Check:
         if [v.shape for v in values] != [g.shape for g in answer.gradient]:
             return
         clean = answer.rational and self._is_clean(case)
-        self._record(judged_exactly(case, answer, values, lambda: self._bound(case, answer), self.kinks, clean), False)
+        self._record(judged_exactly(case, answer, values, lambda: self.bound(case, answer), self.kinks, clean), False)
 
     def _record(self, observation: Observation, listed: bool = True) -> None:
         self.last.add(observation)
@@ -270,8 +274,12 @@ class Check:
         reference = self.bounds.reference
         if reference is None:
             return False
+        if self._autodiff is None:
+            import jax
+
+            self._autodiff = jax.jit(reference.function)
         with wide_floats(self.wide):
-            outputs = reference.function(*args)
+            outputs = self._autodiff(*args)
         return any(not np.isfinite(np.asarray(o)).all() for o in outputs)
 
     # The end
@@ -351,6 +359,7 @@ def checked(
     domain: Any = None,
     seconds: float = 5.0,
     label: str | None = None,
+    most: int | None = None,
 ) -> Report:
     """`gdjax.verify` for two callables; see there."""
     kind = np.dtype(dtype)
@@ -371,6 +380,8 @@ def checked(
             raise UsageError(f"argument {place} (in wrt) is no float array: give floats where the gradient is taken")
     spec, named_sizes = sizes.parsed(shapes, example, varying)
     cases = Cases(example, varying, wrt, _domains(domain, example, varying, wrt), spec, named_sizes, kind.type)
+    if most is not None:
+        cases = Cases(**{**vars(cases), "most": most})
     name = label or getattr(gradient, "__qualname__", None) or type(gradient).__name__
     return Check(cost, gradient, cases, _names(cost, len(example)), kinks, seconds, name).run()
 
@@ -418,8 +429,3 @@ def _names(cost: Callable[..., Any], count: int) -> tuple[str, ...]:
     except (TypeError, ValueError):
         parameters = []
     return tuple(parameters[i] if i < len(parameters) else f"args[{i}]" for i in range(count))
-
-
-def _every(iterables: Iterable[Iterable[Case]]) -> Iterator[Case]:
-    for iterable in iterables:
-        yield from iterable

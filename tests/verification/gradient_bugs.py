@@ -277,7 +277,7 @@ def factor_last_digits(w, b, X, y):
     return tuple(w.dtype.type(one) * g for g in right(w, b, X, y))
 
 
-@bug("factor")
+@bug("residual")  # as a function, the same as a residual of the wrong sign
 def factor_sign(w, b, X, y):
     return factored(lambda X, z: -2 / len(X))(w, b, X, y)
 
@@ -608,7 +608,16 @@ for name, problem, slope in (
     wrong = "residual" if name.startswith(("log_loss", "poisson", "huber", "absolute", "leaky_value")) else "gate"
     if name.startswith(("softplus_linear",)):
         wrong = "residual"
+    if name in ("log_loss_of_probability", "absolute_one_at_zero"):
+        wrong = "gate"
     if name == "huber_half":
         wrong = "factor"
     BUGS.append(Bug(name, wrong, lambda problem=problem, slope=slope: of(problem, slope),
                     cost=PROBLEMS[problem].cost, args=lambda problem=problem: PROBLEMS[problem].args))  # fmt: skip
+
+
+# Autodiff, where it is wrong: `abs` and `max` at a tie each pick a side, and the sides do not belong together
+BUGS.append(Bug("autodiff_of_naive_log_loss", "gate", lambda: jax.jit(jax.grad(PROBLEMS["log_loss"].cost, (0, 1))),
+                cost=PROBLEMS["log_loss"].cost, args=lambda: PROBLEMS["log_loss"].args))  # fmt: skip
+BUGS.append(Bug("autodiff_of_abs", "gate", lambda: jax.jit(jax.grad(PROBLEMS["absolute"].cost, (0, 1))),
+                cost=PROBLEMS["absolute"].cost, args=lambda: PROBLEMS["absolute"].args))  # fmt: skip

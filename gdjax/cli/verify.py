@@ -1,0 +1,131 @@
+"""gdjax verify"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from gdjax.errors import UsageError
+
+if TYPE_CHECKING:
+    from gdjax.verification import Report
+
+__all__ = ["verify"]
+
+
+def verify(
+    cost: Annotated[str | None, Parameter(help="Your cost, as package.module:attribute.")] = None,
+    gradient: Annotated[str | None, Parameter(help="Your gradient, the same way.")] = None,
+    /,
+    *,
+    args: Annotated[str | None, Parameter(help="One example of the arguments: a tuple, or a function of none.")] = None,
+    app_dir: Annotated[Path, Parameter(help="The folder that your modules are in.")] = Path("."),
+    dtype: Annotated[Literal["float64", "float32"] | None, Parameter(help="By default float64; both for gdjax's.")] = None,
+    kinks: Annotated[Literal["zero", "subgradient", "jax"], Parameter(help="What is right at a kink.")] = "zero",
+    wrt: Annotated[str, Parameter(help="Places of the arguments that are differentiated, with commas.")] = "0,1",
+    shapes: Annotated[
+        str | None, Parameter(help="Sizes that vary, an entry an argument, with commas: 'D,,N D,N'.")
+    ] = None,
+    backend: Annotated[str | None, Parameter(help="For gdjax's own formulas: this backend alone.")] = None,
+    seconds: Annotated[float, Parameter(help="How long to look for a failure, about, each.")] = 5.0,
+    time_limit: Annotated[float, Parameter(help="Seconds until your code is ended.")] = 120.0,
+    memory_limit: Annotated[int, Parameter(help="Bytes of address space that your code may use.")] = 8 << 30,
+    json: Annotated[bool, Parameter(help="One JSON object on stdout, and nothing else there.", negative="")] = False,
+    html: Annotated[Path | None, Parameter(help="Also write the report as a page.")] = None,
+    config: Annotated[Path | None, Parameter(help="TOML file of these options.")] = None,
+) -> int:
+    """Prove gradients right or wrong: every built-in formula on every installed backend, or yours.
+
+    Your code is run, in a process of its own with limits on time and memory. Exits with 0 on pass, 1 on fail, 3 if
+    inconclusive.
+    """
+    if cost is None and gradient is None and args is None:
+        return _built_in(dtype, backend, kinks, seconds, json, html)
+    if cost is None or gradient is None or args is None:
+        raise UsageError("verify: give COST GRADIENT --args EXAMPLE, each as package.module:attribute, or none of them")
+    if backend is not None:
+        raise UsageError("--backend is for gdjax's own formulas: your gradient runs where it says")
+    return _own(cost, gradient, args, app_dir, dtype, kinks, wrt, shapes, seconds, time_limit, memory_limit, json, html)
+
+
+def _own(
+    cost: str,
+    gradient: str,
+    args: str,
+    app_dir: Path,
+    dtype: str | None,
+    kinks: str,
+    wrt: str,
+    shapes: str | None,
+    seconds: float,
+    time_limit: float,
+    memory_limit: int,
+    json: bool,
+    html: Path | None,
+) -> int:
+    from gdjax.errors import printable
+    from gdjax.verification.child import EXIT_CODES, Task, verified
+
+    try:
+        places = tuple(int(p) for p in wrt.split(","))
+    except ValueError as error:
+        raise UsageError(f"--wrt {wrt!r}: give places with commas, such as 0,1") from error
+    named = None if shapes is None else tuple(part.strip() for part in shapes.split(","))
+    task = Task(cost, gradient, args, str(app_dir), dtype or "float64", kinks, places, named, seconds)
+    print(f"running {gradient} and {cost} in a process of its own", file=sys.stderr)
+    result = verified(task, time_limit, memory_limit)
+    if html is not None:
+        html.write_text(result.html, encoding="utf-8")
+    if json:
+        _print_json(result.report)
+    else:
+        print("\n".join(printable(line) for line in result.text.splitlines()))
+    return EXIT_CODES[result.verdict]
+
+
+def _built_in(
+    dtype: str | None, backend: str | None, kinks: str, seconds: float, json: bool, html: Path | None
+) -> int:
+    from gdjax.discovery import installed
+    from gdjax.verification import Report, verify
+    from gdjax.verification.child import EXIT_CODES
+    from gdjax.verification.neurons import built_in
+
+    reports: list[Report] = []
+    for name in [backend] if backend is not None else installed():
+        for kind in [dtype] if dtype is not None else ["float64", "float32"]:
+            for neuron in built_in():
+                report = verify(neuron, backend=name, dtype=kind, kinks=kinks, seconds=seconds)
+                reports.append(report)
+                if not json:
+                    print(str(report) if report.verdict != "pass" else str(report).splitlines()[0], flush=True)
+    whole = _joined(reports, kinks)
+    if html is not None:
+        whole.to_html(html)
+    if json:
+        _print_json(whole.as_dict())
+    else:
+        counts = {v: sum(r.verdict == v for r in reports) for v in EXIT_CODES}
+        print(", ".join(f"{n} {verdict}" for verdict, n in counts.items()))
+    return EXIT_CODES[whole.verdict]
+
+
+def _joined(reports: list[Report], kinks: str) -> Report:
+    from gdjax.verification import Report
+
+    verdicts = {r.verdict for r in reports}
+    verdict = "fail" if "fail" in verdicts else "inconclusive" if "inconclusive" in verdicts else "pass"
+    dtypes = ", ".join(dict.fromkeys(r.dtype for r in reports))
+    return Report(
+        verdict, name="gdjax's own formulas", dtype=dtypes, kinks=kinks, seconds=sum(r.seconds for r in reports),
+        parts=tuple(reports),
+    )  # fmt: skip
+
+
+def _print_json(report: dict[str, Any]) -> None:
+    import json
+
+    print(json.dumps(report, allow_nan=False))
