@@ -52,7 +52,8 @@ class Plots:
             mark = "o" if known.sum() == 1 else None
             axes.plot(
                 run.history_steps[known], line[known], lw=1.8 if run.single else 1.2,
-                alpha=1 if len(shown) < 9 else 0.6, color=BLUE if run.single or not label else None, label=label or None, marker=mark,
+                alpha=1 if len(shown) < 9 else 0.6, color=BLUE if run.single or not label else None,
+                label=label or None, marker=mark,
             )  # fmt: skip
         finite = history[np.isfinite(history)]
         if len(finite) and finite.min() > 0:
@@ -153,6 +154,8 @@ class Plots:
         if not run.swept:
             raise UsageError("sweep: this run is no sweep: use gdjax.sweep")
         cost = np.asarray(run.cost if run.validation_cost is None else run.validation_cost, float)
+        # what diverged gives back its best finite parameters: their cost says nothing of its rate
+        cost = np.where(np.isin(run.status, ["converged", "max_steps"]), cost, np.nan)
         kept = np.ones(len(cost), bool)
         fold = run.swept.get("fold")
         if fold is not None and (fold >= 0).any():
@@ -181,7 +184,7 @@ class Plots:
             np.arange(len(columns)) + 0.5, [f"{v:g}" for v in columns], rotation=45 if len(columns) > 6 else 0
         )
         axes.set_yticks(np.arange(len(rows)) + 0.5, [f"{v:g}" for v in rows])
-        axes.set(xlabel=_label(second), ylabel=_label(first), title="Sweep (blank: no finite cost)")
+        axes.set(xlabel=_label(second), ylabel=_label(first), title="Sweep (blank: failed)")
         if np.isfinite(grid).any():
             low, left = divmod(int(np.nanargmin(grid)), grid.shape[1])
             axes.plot(left + 0.5, low + 0.5, "*", color=RED, ms=13)
@@ -198,9 +201,9 @@ class Plots:
         """
         found = learning_rates(self._one("learning_rate"), X, y)
         figure, axes = _figure()
-        known = np.isfinite(found.cost) & ~found.diverged
+        known = np.isfinite(found.cost) & ~found.failed
         axes.plot(found.rate[known], found.cost[known], "o-", color=BLUE, ms=3, label=f"cost after {SHORT} steps")
-        for rate in found.rate[found.diverged]:
+        for rate in found.rate[found.failed]:
             axes.axvspan(rate / found.ratio, rate * found.ratio, color=RED, alpha=0.12, linewidth=0)
         if found.stable is not None:
             axes.axvline(found.stable, color=GREEN, label=f"largest that was stable: {found.stable:.3g}")
@@ -209,7 +212,7 @@ class Plots:
         axes.set_xscale("log")
         if known.any() and found.cost[known].min() > 0:
             axes.set_yscale("log")
-        axes.set(xlabel="learning rate", ylabel="cost", title="Learning rates (red: diverged)")
+        axes.set(xlabel="learning rate", ylabel="cost", title="Learning rates (red: diverged or dead)")
         axes.legend(frameon=False)
         return figure
 
@@ -255,14 +258,14 @@ class LearningRates:
 
     Attributes:
         rate, cost: (64,) the rates, in the columns that the descent sees, and the costs after 50 steps.
-        diverged: (64,) bool.
-        stable: the largest rate under every one that diverged, or None.
+        failed: (64,) bool, whether it diverged, died, or ended above the cost it began at.
+        stable: the largest rate under every one that failed, or None.
         theory: the bound of `gdjax.status.stable_step`, or None where there is none.
     """
 
     rate: np.ndarray
     cost: np.ndarray
-    diverged: np.ndarray
+    failed: np.ndarray
     stable: float | None
     theory: float | None
 
@@ -298,11 +301,12 @@ def learning_rates(run: Run, X: Any, y: Any) -> LearningRates:
         dtype=run.dtype, verify=False, **known,
     )  # fmt: skip
     cost = np.asarray(swept.cost, float)
-    diverged = np.asarray(swept.status) == "diverged"
-    before = np.nonzero(diverged)[0]
+    begun = float(np.nanmax(probe.history))
+    failed = np.isin(swept.status, ["diverged", "dead"]) | ~(cost <= begun)
+    before = np.nonzero(failed)[0]
     stable = rates[before[0] - 1] if len(before) and before[0] else (rates[-1] if not len(before) else None)
     theory = st.stable_step(method, largest) if exact and largest else None
-    return LearningRates(rates, cost, diverged, None if stable is None else float(stable), theory)
+    return LearningRates(rates, cost, failed, None if stable is None else float(stable), theory)
 
 
 def svg(figure: "Figure", name: str) -> str:
