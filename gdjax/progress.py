@@ -20,7 +20,7 @@ _FAILED = frozenset(NAMES[code] for code in FAILED)
 
 @contextmanager
 def shown(progress: bool, callback: Callback | None = None) -> Iterator[Callback | None]:
-    """The callback that also draws a progress bar, where one is wanted; the bar goes when the run ends, however it ends."""
+    """The callback that also draws a progress bar, where one is wanted; it goes when the run ends, however that is."""
     if not progress:
         yield callback
         return

@@ -147,7 +147,7 @@ def _table(
             raise UsageError(f"{name}={given!r}; {nearest(str(given), known)}")
     keyed = source.by if by is None else _names(by)
     weighted = sample_weight or source.sample_weight
-    target = target or source.target
+    target = target or (source.target if columns is None else None)
     if target is None and columns is None:
         raise UsageError(f"{source.label}: no target; name y's column with target=; columns: {_listed(source.names)}")
     parts = [name for name in (target, *keyed, weighted) if name is not None]

@@ -1,0 +1,415 @@
+"""The command line as a user meets it: in a process of its own, by its exit code, stdout and stderr."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LinearRegression
+
+import gdjax
+from gdjax.cli import main
+from gdjax.cli.app import COMMANDS
+
+QUICK = ["--backend", "numpy"]
+
+
+def gdjax_command(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    code = "from gdjax.cli import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, timeout=100, **options
+    )
+
+
+def strict_json(text: str) -> Any:
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is not JSON")
+
+    assert text.endswith("}\n")
+    return json.loads(text, parse_constant=refuse)
+
+
+@pytest.fixture(scope="module")
+def line(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table that scikit-learn solves in closed form."""
+    path = tmp_path_factory.mktemp("line") / "line.csv"
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(50, 2))
+    y = X @ [2.0, -3.0] + 1.5 + rng.normal(scale=0.1, size=50)
+    rows = np.column_stack([X, y])
+    path.write_text("a,b,y\n" + "".join(",".join(map(repr, row)) + "\n" for row in rows.tolist()))
+    return path
+
+
+def solved(path: Path) -> tuple[np.ndarray, float]:
+    data = np.loadtxt(path, delimiter=",", skiprows=1)
+    model = LinearRegression().fit(data[:, :2], data[:, 2])
+    return model.coef_, float(model.intercept_)
+
+
+def test_fit_saves_predicts_and_agrees_with_scikit_learn(line: Path, tmp_path: Path) -> None:
+    run, out = tmp_path / "run", tmp_path / "p.csv"
+    done = gdjax_command("fit", line, "--target", "y", "--activation", "identity", "-o", run, *QUICK)
+    assert (done.returncode, done.stderr) == (0, "")
+    for said in ("converged", "coefficient", "y = ", "cost", f"saved to {run}"):
+        assert said in done.stdout.replace("\n", " ")
+    weights, bias = solved(line)
+    loaded = gdjax.load(run)
+    np.testing.assert_allclose(loaded.weights, weights, rtol=1e-8)
+    np.testing.assert_allclose(loaded.bias, bias, rtol=1e-8)
+    assert loaded.feature_names == ("a", "b")
+    assert gdjax_command("predict", run, line, "-o", out).returncode == 0
+    predicted = np.array([float(row["prediction"]) for row in csv.DictReader(out.read_text().splitlines())])
+    X = np.loadtxt(line, delimiter=",", skiprows=1)[:, :2]
+    np.testing.assert_allclose(predicted, X @ weights + bias, rtol=1e-7)
+    shown = gdjax_command("predict", run, line)
+    assert shown.stdout == out.read_text()
+    again = strict_json(gdjax_command("predict", run, line, "--json").stdout)
+    assert again["prediction"] == predicted.tolist()
+
+
+def test_json_of_one_neuron(line: Path) -> None:
+    done = gdjax_command("fit", line, "--target", "y", "--activation", "identity", "--json", *QUICK)
+    said = strict_json(done.stdout)
+    assert set(said) == {"status", "steps", "cost", "bias", "weights", "backend", "dtype"}
+    assert set(said["weights"]) == {"a", "b"}
+    assert (said["status"], said["backend"], said["dtype"]) == ("converged", "numpy", "float64")
+    np.testing.assert_allclose(said["weights"]["b"], solved(line)[0][1], rtol=1e-8)
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("fleet") / "fleet.csv"
+    good = "".join(f"good,{x},{2 * x + 1 + (x % 2) / 10}\n" for x in range(10))
+    path.write_text(
+        "key,x,y\n" + good + "short,1,1\n" + "".join(f"poisoned,{x},{'nan' if x == 3 else x}\n" for x in range(6))
+    )
+    return path
+
+
+def test_json_of_a_fleet_names_the_failed(fleet: Path) -> None:
+    done = gdjax_command("fit", fleet, "--target", "y", "--by", "key", "--json", *QUICK)
+    said = strict_json(done.stdout)
+    assert set(said) == {"models", "status", "failed"}
+    assert (said["models"], said["status"]["converged"]) == (3, 1)
+    failed = {row["group"]: (row["status"], row["reason"]) for row in said["failed"]}
+    assert failed["short"] == ("too_few_rows", "1 row for 2 parameters")
+    assert failed["poisoned"][0] == "bad_data"
+    assert "NaN in y" in failed["poisoned"][1]
+    assert done.returncode == 0
+    assert gdjax_command("fit", fleet, "--target", "y", "--by", "key", "--strict", *QUICK).returncode == 4
+
+
+def test_a_fleet_on_screen_and_its_predictions(fleet: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    done = gdjax_command("fit", fleet, "--target", "y", "--by", "key", "-o", run, *QUICK)
+    for said in ("3 models", "converged", "too_few_rows", "1 row for 2 parameters", "short", "NaN in y"):
+        assert said in done.stdout
+    predicted = gdjax_command("predict", run, fleet)
+    assert predicted.returncode == 0, "the NaN is in its y, which predict does not read"
+    assert len(predicted.stdout.splitlines()) == 18
+
+
+def test_predict_needs_no_target_and_counts_the_untrained(fleet: Path, tmp_path: Path) -> None:
+    run, new = tmp_path / "run", tmp_path / "new.csv"
+    gdjax_command("fit", fleet, "--target", "y", "--by", "key", "-o", run, *QUICK)
+    new.write_text("x,key\n4,good\n4,short\n4,unknown\n")
+    done = gdjax_command("predict", run, new)
+    rows = list(csv.DictReader(done.stdout.splitlines()))
+    assert [row["key"] for row in rows] == ["good", "short", "unknown"]
+    assert 8 < float(rows[0]["prediction"]) < 10
+    assert [row["prediction"] for row in rows[1:]] == ["nan", "nan"]
+    assert "2 of 3 rows" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert strict_json(gdjax_command("predict", run, new, "--json").stdout)["prediction"][1] is None
+    assert gdjax_command("predict", run, new, "--untrained", "error").returncode == 2
+
+
+def test_categories_are_carried_from_fit_to_predict(tmp_path: Path) -> None:
+    table, new, run = tmp_path / "t.csv", tmp_path / "new.csv", tmp_path / "run"
+    table.write_text("kind,y\n" + "red,1\nblue,2\nred,1.5\nblue,2.5\n")
+    gdjax_command("fit", table, "--target", "y", "--activation", "identity", "-o", run, *QUICK)
+    new.write_text("kind\nblue\nred\n")
+    rows = list(csv.DictReader(gdjax_command("predict", run, new).stdout.splitlines()))
+    np.testing.assert_allclose([float(row["prediction"]) for row in rows], [2.25, 1.25])
+    new.write_text("kind\ngreen\n")
+    done = gdjax_command("predict", run, new)
+    assert done.returncode == 2
+    assert "the level 'green' was not there at fit" in done.stderr
+
+
+def test_sweep_names_the_best(line: Path) -> None:
+    arguments = ["sweep", line, "--target", "y", "--activation", "identity", "--l2", "0,1", "--folds", "4", *QUICK]
+    done = gdjax_command(*arguments)
+    assert done.returncode == 0
+    assert "* best by validation cost: l2 0\n" in done.stdout
+    assert strict_json(gdjax_command(*arguments, "--json").stdout) == {
+        "models": 10,
+        "status": {"converged": 10},
+        "failed": [],
+    }
+
+
+def test_compare_agrees(line: Path) -> None:
+    done = gdjax_command("compare", line, "--target", "y", "--backends", "numpy", "--no-autodiff", "--json")
+    assert strict_json(done.stdout)["agrees"] is True
+
+
+def test_explain_walks_all_numbers(line: Path) -> None:
+    done = gdjax_command("explain", "--json")
+    said = strict_json(done.stdout)
+    assert said["holds"] is True
+    assert {equation["number"] for equation in said["equations"]} == set(range(1, 34))
+    assert "\\tag{33}" in gdjax_command("explain", line, "--target", "y", "--rows", "2", "--latex").stdout
+
+
+def test_backends_are_listed() -> None:
+    said = strict_json(gdjax_command("backends", "--json").stdout)
+    assert said["numpy"]["installed"] is True
+    assert "numpy" in gdjax_command("backends").stdout
+
+
+def test_a_toml_file_gives_options_and_the_line_goes_before(line: Path, tmp_path: Path) -> None:
+    config = tmp_path / "c.toml"
+    config.write_text(
+        'target = "y"\nactivation = "identity"\nbackend = "numpy"\nlearning_rate = 0.1\nsteps = 3\ntolerance = 0\n'
+    )
+    assert strict_json(gdjax_command("fit", line, "--config", config, "--json").stdout)["steps"] == 3
+    assert strict_json(gdjax_command("fit", line, f"--config={config}", "--json", "--steps", 2).stdout)["steps"] == 2
+
+
+def test_help_of_each_command() -> None:
+    said = gdjax_command("--help").stdout
+    for name in COMMANDS:
+        assert f" {name} " in said
+    for name in ("fit", "sweep", "predict", "report", "compare", "explain", "backends"):
+        done = gdjax_command(name, "--help")
+        assert done.returncode == 0
+        assert "Usage: gdjax" in done.stdout
+
+
+def test_versions_that_matter() -> None:
+    said = gdjax_command("--version").stdout
+    for name in ("gdjax", "numpy", "jax", "jaxlib", "numba", "safetensors", "python"):
+        assert f"{name} " in said
+
+
+USE: dict[str, tuple[list[str], str]] = {
+    "no command": (["fti"], "no command 'fti'; did you mean 'fit'?"),
+    "no such flag": (["fit", "{line}", "--stepz", "3"], "Unknown option: --stepz. Did you mean --steps?"),
+    "no table": (["fit"], "TABLE"),
+    "two tables": (["fit", "{line}", "other"], "other"),
+    "no such file": (["fit", "{line}x", "--target", "y"], "no such file; did you mean 'line.csv'?"),
+    "no target": (["fit", "{line}"], "no target"),
+    "no such column": (["fit", "{line}", "--target", "z"], "no column 'z'; known: 'a', 'b', 'y'"),
+    "the target among the features": (["fit", "{line}", "--target", "y", "--features", "a,y"], "among the features"),
+    "steps no number": (["fit", "{line}", "--target", "y", "--steps", "many"], "--steps"),
+    "steps 0": (["fit", "{line}", "--target", "y", "--steps", "0"], "steps = 0"),
+    "rate no number": (["fit", "{line}", "--target", "y", "--learning-rate", "fast"], "--learning-rate 'fast'"),
+    "rate negative": (["fit", "{line}", "--target", "y", "--learning-rate", "-1"], "learning_rate = -1.0"),
+    "rate NaN": (["fit", "{line}", "--target", "y", "--learning-rate", "nan"], "--learning-rate 'nan'"),
+    "tolerance negative": (["fit", "{line}", "--target", "y", "--tolerance", "-1"], "tolerance = -1.0"),
+    "tolerance no number": (["fit", "{line}", "--target", "y", "--tolerance", "x"], "--tolerance"),
+    "l2 negative": (["fit", "{line}", "--target", "y", "--l2", "-1"], "l2 = -1.0"),
+    "batch 0": (["fit", "{line}", "--target", "y", "--batch-size", "0"], "batch_size = 0"),
+    "unknown backend": (["fit", "{line}", "--target", "y", "--backend", "nump"], "did you mean 'numpy'"),
+    "unknown device": (["fit", "{line}", "--target", "y", "--device", "tpu:9", *QUICK], "no device 'tpu:9'"),
+    "unknown dtype": (["fit", "{line}", "--target", "y", "--dtype", "float16"], "unknown dtype 'float16'"),
+    "unknown activation": (["fit", "{line}", "--target", "y", "--activation", "rleu"], "did you mean 'relu'?"),
+    "unknown loss": (["fit", "{line}", "--target", "y", "--loss", "squared"], "unknown loss 'squared'"),
+    "unknown method": (["fit", "{line}", "--target", "y", "--method", "sgd"], "unknown method 'sgd'"),
+    "unknown missing": (["fit", "{line}", "--target", "y", "--missing", "no"], "--missing"),
+    "patience alone": (["fit", "{line}", "--target", "y", "--patience", "3", *QUICK], "patience"),
+    "loss without its activation": (["fit", "{line}", "--target", "y", "--loss", "poisson"], "activation='exp'"),
+    "y < 0 for poisson": (
+        ["fit", "{line}", "--target", "y", "--loss", "poisson", "--activation", "exp", *QUICK],
+        "poisson needs y >= 0",
+    ),
+    "y outside 0 and 1": (
+        ["fit", "{line}", "--target", "y", "--loss", "log_loss", "--activation", "sigmoid", *QUICK],
+        "log_loss needs y 0 or 1",
+    ),
+    "weights negative": (["fit", "{line}", "--target", "y", "--sample-weight", "b", *QUICK], "weights must be"),
+    "all weights zero": (
+        ["fit", "{zeros}", "--target", "y", "--sample-weight", "w", *QUICK],
+        "sample_weight: all are 0",
+    ),
+    "output without a folder": (["fit", "{line}", "--target", "y", "-o", "{line}.d/run"], "no folder"),
+    "output is a folder": (["fit", "{line}", "--target", "y", "-o", "."], "not a regular file"),
+    "output is the input": (["fit", "{line}", "--target", "y", "-o", "{line}"], "this is the input"),
+    "no config": (["fit", "{line}", "--config", "none.toml"], "none.toml: no such file"),
+    "config without a name": (["fit", "{line}", "--config"], "--config: name a TOML file"),
+    "config no TOML": (["fit", "{line}", "--config", "{line}"], "not TOML"),
+    "predict no run": (["predict", "{line}", "{line}"], "not a gdjax file"),
+    "sweep by groups": (["sweep", "{line}", "--target", "y", "--by", "a"], "gdjax fit --by"),
+    "sweep of no numbers": (["sweep", "{line}", "--target", "y", "--l2", "0,x"], "--l2 '0,x'"),
+    "sweep of part seeds": (["sweep", "{line}", "--target", "y", "--seed", "0.5"], "--seed '0.5'"),
+    "explain twice": (["explain", "--json", "--latex"], "one of them"),
+    "escape in a file name": (["fit", "\x1b[2J.csv", "--target", "y"], "\\x1b[2J.csv: no such file"),
+}
+
+
+@pytest.mark.parametrize("case", USE)
+def test_bad_use_is_a_line_and_exit_code_2(
+    case: str, line: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments, says = USE[case]
+    zeros = tmp_path / "zeros.csv"
+    zeros.write_text("x,y,w\n1,2,0\n2,3,0\n")
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(SystemExit) as left:
+        main([a.format(line=line, zeros=zeros) for a in arguments])
+    out, error = capsys.readouterr()
+    assert (left.value.code, out) == (2, "")
+    assert says in error
+    assert error.startswith("gdjax: ")
+    assert error.endswith("\n")
+    assert error[:-1].isprintable()
+    assert sorted(tmp_path.iterdir()) == before, "bad use writes nothing"
+
+
+def test_it_is_in_a_process_too(line: Path) -> None:
+    done = gdjax_command("fit", line, "--target", "z")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"gdjax: {line}: no column 'z'; known: 'a', 'b', 'y'\n"
+
+
+def test_other_columns_at_predict_than_at_fit(line: Path, fleet: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    gdjax_command("fit", line, "--target", "y", "-o", run, *QUICK)
+    done = gdjax_command("predict", run, fleet)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "no column 'a'; known: 'key', 'x', 'y'" in done.stderr
+    run.write_bytes(run.read_bytes()[:-10])
+    done = gdjax_command("predict", run, line)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "cut short" in done.stderr
+
+
+def test_a_missing_framework_is_named_with_its_extra(line: Path) -> None:
+    code = (
+        "import sys; sys.modules['numba'] = None\n"
+        f"sys.argv = ['gdjax', 'fit', {str(line)!r}, '--target', 'y', '--backend', 'numba']\n"
+        "from gdjax.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "pip install 'gdjax[numba]'" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_diverged_and_dead_exit_with_4(line: Path, tmp_path: Path) -> None:
+    done = gdjax_command(
+        "fit", line, "--target", "y", "--activation", "identity", "--method", "plain", "--learning-rate", "9", *QUICK
+    )
+    assert done.returncode == 4
+    assert "largest stable" in done.stdout
+    dead = tmp_path / "dead.csv"
+    dead.write_text("x,y\n" + "".join(f"{x},{-1 - x}\n" for x in range(9)))
+    assert gdjax_command("fit", dead, "--target", "y", *QUICK).returncode == 4
+
+
+def test_a_reader_that_has_had_enough_is_no_error(line: Path, tmp_path: Path) -> None:
+    run, big = tmp_path / "run", tmp_path / "big.csv"
+    gdjax_command("fit", line, "--target", "y", "-o", run, *QUICK)
+    big.write_text("a,b\n" + "1,2\n" * 50_000)
+    command = f"{sys.executable} -c 'from gdjax.cli import main; main()' predict {run} {big} | head -1"
+    done = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "row,prediction\n", "")
+
+
+def test_a_terminal_of_ascii_is_no_error(line: Path) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
+    done = gdjax_command("fit", line, "--target", "y", *QUICK, env=environment)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_cells_and_names_reach_no_terminal_raw(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("\x1b[31mx,[red]k,y\n" + "".join(f"{x},\x1b]0;title\x07{x % 2},{x}\n" for x in range(8)))
+    for arguments in (["--by", "[red]k"], []):
+        done = gdjax_command("fit", table, "--target", "y", *arguments, *QUICK)
+        assert done.returncode == 0
+        assert "\\x1b" in done.stdout
+        assert "\x1b" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_end_at_a_chunk_with_a_checkpoint(number: int, code: int, line: Path, tmp_path: Path) -> None:
+    check, run = tmp_path / "check", tmp_path / "run"
+    arguments = [
+        "fit",
+        line,
+        "--target",
+        "y",
+        "--tolerance",
+        "0",
+        "--steps",
+        "100000000",
+        "--checkpoint",
+        check,
+        "-o",
+        run,
+    ]
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "from gdjax.cli import main; main()",
+            *map(str, arguments),
+            "--checkpoint",
+            str(check),
+            *QUICK,
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while not check.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(number)
+    out, error = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert f"goes on from {check}" in error
+    assert out == ""
+    assert not run.exists()
+    assert check.exists()
+
+
+def test_the_progress_bar_is_for_terminals_and_leaves_nothing(line: Path) -> None:
+    arguments = ["fit", str(line), "--target", "y", "--json", "--tolerance", "0", "--steps", "3000"]
+    leader, follower = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from gdjax.cli import main; main()", *arguments, *QUICK],
+        stdout=subprocess.PIPE,
+        stderr=follower,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "120"},
+    )
+    os.close(follower)
+    drawn = b""
+    while select.select([leader], [], [], 30)[0]:
+        try:
+            drawn += os.read(leader, 1 << 16)
+        except OSError:  # Linux says so when the other side is closed
+            break
+    os.close(leader)
+    assert process.stdout is not None
+    said = strict_json(process.stdout.read().decode())
+    process.stdout.close()
+    assert process.wait(timeout=30) == 0
+    assert said["steps"] == 3000
+    assert b"of 3,000, cost" in drawn
+    assert drawn.rstrip().endswith((b"\x1b[?25h", b"\x1b[2K")), "the cursor is back and the line is clear"
