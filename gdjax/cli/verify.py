@@ -23,7 +23,9 @@ def verify(
     *,
     args: Annotated[str | None, Parameter(help="One example of the arguments: a tuple, or a function of none.")] = None,
     app_dir: Annotated[Path, Parameter(help="The folder that your modules are in.")] = Path("."),
-    dtype: Annotated[Literal["float64", "float32"] | None, Parameter(help="By default float64; both for gdjax's.")] = None,
+    dtype: Annotated[
+        Literal["float64", "float32"] | None, Parameter(help="By default float64; both for gdjax's.")
+    ] = None,
     kinks: Annotated[Literal["zero", "subgradient", "jax"], Parameter(help="What is right at a kink.")] = "zero",
     wrt: Annotated[str, Parameter(help="Places of the arguments that are differentiated, with commas.")] = "0,1",
     shapes: Annotated[
@@ -86,11 +88,9 @@ def _own(
     return EXIT_CODES[result.verdict]
 
 
-def _built_in(
-    dtype: str | None, backend: str | None, kinks: str, seconds: float, json: bool, html: Path | None
-) -> int:
+def _built_in(dtype: str | None, backend: str | None, kinks: str, seconds: float, json: bool, html: Path | None) -> int:
     from gdjax.discovery import installed
-    from gdjax.verification import Report, verify
+    from gdjax.verification import verify
     from gdjax.verification.child import EXIT_CODES
     from gdjax.verification.neurons import built_in
 

@@ -349,36 +349,15 @@ def test_cells_and_names_reach_no_terminal_raw(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signals_end_at_a_chunk_with_a_checkpoint(number: int, code: int, line: Path, tmp_path: Path) -> None:
     check, run = tmp_path / "check", tmp_path / "run"
-    arguments = [
-        "fit",
-        line,
-        "--target",
-        "y",
-        "--tolerance",
-        "0",
-        "--steps",
-        "100000000",
-        "--checkpoint",
-        check,
-        "-o",
-        run,
-    ]
+    arguments = ["--target", "y", "--tolerance", "0", "--steps", "100000000", "--checkpoint", check, "-o", run, *QUICK]
     process = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            "from gdjax.cli import main; main()",
-            *map(str, arguments),
-            "--checkpoint",
-            str(check),
-            *QUICK,
-        ],
+        [sys.executable, "-c", "from gdjax.cli import main; main()", "fit", line, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
     deadline = time.monotonic() + 60
-    while not check.exists() and time.monotonic() < deadline:
+    while not check.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(number)
     out, error = process.communicate(timeout=60)
