@@ -58,20 +58,22 @@ class Keeper:
         if found is None:
             return fresh
         arrays, meta = found
-        if meta.get("kind") != "checkpoint" or meta.get("format") != FORMAT:
+        if not isinstance(meta, dict) or meta.get("kind") != "checkpoint" or meta.get("format") != FORMAT:
             raise FileError(f"{self.path}: no checkpoint of this version of gdjax: name another checkpoint=")
-        differing = list(_differences(meta, self._meta))
+        try:
+            differing = list(_differences(meta, self._meta))
+            run = RunState.from_arrays(arrays)
+            if not differing and run.state.point.shape != fresh.state.point.shape:
+                raise ValueError(f"parameters {run.state.point.shape}")
+            if run.state.step.max(initial=0) > meta["steps"]:
+                raise ValueError("more steps than it may have")
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            raise FileError(f"{self.path}: a damaged checkpoint ({error!r}): delete it to start again") from error
         if differing:
             raise UsageError(
                 f"checkpoint {str(self.path)!r} is of another run: {'; '.join(differing)}: "
                 "pass the same again, or another checkpoint="
             )
-        try:
-            run = RunState.from_arrays(arrays)
-        except (KeyError, ValueError) as error:
-            raise FileError(f"{self.path}: a checkpoint that lacks {error}: delete it to start again") from error
-        if run.state.point.shape != fresh.state.point.shape:
-            raise FileError(f"{self.path}: a checkpoint of other shapes than its data: delete it to start again")
         return run
 
     def save(self, run: RunState, *, last: bool) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from gdjax import status as st
 from gdjax.errors import FileError
-from gdjax.files import load_arrays, save_arrays
+from gdjax.files import Arrays, load_arrays, save_arrays
 from gdjax.formulas import Activation, Loss, activations, losses
 from gdjax.neuron import Neuron
 from gdjax.run import Run
@@ -71,10 +72,19 @@ def load(path: str | Path, neuron: Neuron | None = None) -> Run:
             `neuron`.
     """
     arrays, meta = load_arrays(path)
-    if "neuron" not in meta or "format" not in meta:
+    if not isinstance(meta, dict) or "neuron" not in meta or "format" not in meta:
         raise FileError(f"{path}: a gdjax file, but not a run: it may be a checkpoint; pass a file of run.save")
-    if meta["format"] > FORMAT:
+    if isinstance(meta["format"], int) and meta["format"] > FORMAT:
         raise FileError(f"{path}: format {meta['format']} is newer than this gdjax reads ({FORMAT}): upgrade gdjax")
+    try:
+        return _run(arrays, meta, neuron, path)
+    except FileError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise FileError(f"{path}: a gdjax file, but not a run of this version ({error!r}): fit it again") from error
+
+
+def _run(arrays: Arrays, meta: dict[str, Any], neuron: Neuron | None, path: Any) -> Run:
     found = neuron if neuron is not None else _neuron(meta["neuron"], path)
     keys = meta["keys"]
     groups = arrays.get("groups")
@@ -90,7 +100,7 @@ def load(path: str | Path, neuron: Neuron | None = None) -> Run:
         values["steps"] = int(values["steps"])
         for name in ("bias", "cost", "r2", "learning_rate", "condition"):
             values[name] = values[name][()]
-    return Run(
+    run = Run(
         neuron=found,
         status=str(arrays["status"]) if single else arrays["status"],
         reason=str(arrays["reason"]) if single else arrays["reason"].astype(object),
@@ -105,6 +115,39 @@ def load(path: str | Path, neuron: Neuron | None = None) -> Run:
         state=RunState.from_arrays(state) if state else None,
         **values,
     )
+    _check(run)
+    return run
+
+
+def _check(run: Run) -> None:
+    """Raises ValueError where shapes or kinds are not those of a run."""
+    lead, columns = run.weights.shape[:-1], run.weights.shape[-1]
+    names = ("bias", "cost", "steps", "rows", "r2", "learning_rate", "condition", "status", "reason")
+    shapes = dict.fromkeys(names, lead)
+    shapes["history"] = (*lead, len(run.history_steps))
+    given = {name: np.asarray(getattr(run, name)) for name in shapes}
+    if run.validation_cost is not None:
+        shapes["validation_cost"], given["validation_cost"] = lead, run.validation_cost
+    for name, column in run.swept.items():
+        shapes[name], given[name] = lead, column
+    if run.groups is not None:
+        shapes["groups"], given["groups"] = lead, run.groups
+    for name, shape in shapes.items():
+        kinds = "UO" if name in ("status", "reason") else "biufUOmM" if name == "groups" else "biuf"
+        if given[name].shape != shape or given[name].dtype.kind not in kinds:
+            raise ValueError(f"{name}: {given[name].dtype} {given[name].shape}")
+    if run.weights.ndim not in (1, 2) or run.weights.dtype.kind != "f" or run.history_steps.ndim != 1:
+        raise ValueError(f"weights: {run.weights.dtype} {run.weights.shape}")
+    if len(run.feature_names) != columns or not all(isinstance(name, str) for name in run.feature_names):
+        raise ValueError(f"{len(run.feature_names)} features")
+    if not np.isin(run.status, st.NAMES).all():
+        raise ValueError("status")
+    if not isinstance(run.options, dict) or not isinstance(run.source, dict):
+        raise ValueError("options")
+    if not isinstance(run.backend, str) or run.dtype not in ("float32", "float64"):
+        raise ValueError(f"backend {run.backend!r} {run.dtype!r}")
+    if run.state is not None and run.state.state.point.shape != (run.models, columns + 1):
+        raise ValueError("state")
 
 
 def _described(part: Activation | Loss) -> dict[str, Any]:

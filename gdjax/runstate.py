@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from gdjax.rule import State
+from gdjax import status
+from gdjax.rule import EXHAUSTED, State
 
 
 @dataclass
@@ -54,27 +55,70 @@ class RunState:
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray]) -> "RunState":
-        """The value that `arrays` was made of."""
+        """The value that `arrays` was made of.
+
+        Raises:
+            KeyError, ValueError: they are not of a run.
+        """
         rest: dict[str, Any] = {
             f.name: np.array(arrays[f.name])
             for f in fields(cls)
             if f.name not in ("state", "reasons", "history", "history_steps")
         }
-        return cls(
+        run = cls(
             state=State(*(np.array(arrays[f"state.{name}"]) for name in State._fields)),
             reasons=json.loads(arrays["reasons"].tobytes().decode()),
             history_steps=[int(s) for s in arrays["history_steps"]],
             history=list(np.array(arrays["history"])),
             **rest,
         )
+        run._check()
+        return run
+
+    def _check(self) -> None:
+        """Raises ValueError where shapes, dtypes or codes are not those of a run."""
+        state = self.state
+        count, size = state.point.shape
+        none, real = (count, 0), state.point.dtype
+        if real.kind != "f":
+            raise ValueError(f"state.point: {real}")
+        wide, one = [((count, size), real)], [((count,), real)]
+        whole = [((count,), np.dtype(np.int32))]
+        exact = np.dtype(np.float64)
+        expected: dict[str, list[Any]] = {
+            **{f"state.{name}": wide for name in ("point", "iterate", "best")},
+            **{f"state.{name}": [*wide, (none, real)] for name in ("velocity", "second")},
+            **{f"state.{name}": one for name in ("momentum", "rate", "cost", "best_cost")},
+            **{f"state.{name}": whole for name in ("step", "phase")},
+            **{name: [((count,), np.dtype(np.int8))] for name in ("status", "attempt")},
+            **{name: [((count,), exact)] for name in ("threshold", "cost", "condition", "best_validation")},
+            **dict.fromkeys(("looked", "stale"), whole),
+            "raw": [((count, size), exact)],
+            "best_theta": [((count, size), exact), (none, exact)],
+        }
+        for name, known in expected.items():
+            found = getattr(state if "." in name else self, name.removeprefix("state."))
+            if (found.shape, found.dtype) not in known:
+                raise ValueError(f"{name}: {found.dtype} {found.shape}")
+        codes = {"phase": (state.phase, EXHAUSTED), "status": (self.status, len(status.NAMES) - 1)}
+        for name, (found, most) in codes.items():
+            if count and not (found.min() >= 0 and found.max() <= most):
+                raise ValueError(f"{name}: a code over {most}")
+        for name, found in (("step", state.step), ("attempt", self.attempt), ("looked", self.looked)):
+            if count and found.min() < 0:
+                raise ValueError(f"{name}: under 0")
+        if not isinstance(self.reasons, list) or len(self.reasons) != count:
+            raise ValueError("reasons")
+        if len(self.history) != len(self.history_steps) or any(h.shape != (count,) for h in self.history):
+            raise ValueError("history")
 
 
-def empty(state: State, status: np.ndarray, reasons: list[str], validated: bool) -> RunState:
+def empty(state: State, codes: np.ndarray, reasons: list[str], validated: bool) -> RunState:
     """The value before the first step."""
     count, size = state.point.shape
     return RunState(
         state=state,
-        status=status,
+        status=codes,
         reasons=reasons,
         attempt=np.zeros(count, np.int8),
         threshold=np.full(count, -1.0),
