@@ -179,6 +179,7 @@ class Plots:
             for j, b in enumerate(columns):
                 here = cost[kept & (run.swept[first] == a) & (run.swept[second] == b)]
                 grid[i, j] = here.mean() if len(here) and np.isfinite(here).all() else np.nan
+        axes.grid(False)
         shown = axes.pcolormesh(grid, cmap="viridis", edgecolors="none", rasterized=False)
         axes.set_xticks(
             np.arange(len(columns)) + 0.5, [f"{v:g}" for v in columns], rotation=45 if len(columns) > 6 else 0
@@ -332,7 +333,7 @@ def _figure(*, columns: int = 1, wide: float = 6.4, high: float = 3.6, **grid: A
         raise BackendError("plots need 'matplotlib', which is not installed: pip install 'gdjax[report]'") from error
     ratios = grid.pop("ratios", None)
     # read when a thing is drawn for the first time, so held around all of it
-    with matplotlib.rc_context({"axes.edgecolor": INK, "axes.labelcolor": INK, "text.color": INK, "font.size": 10}):
+    with matplotlib.rc_context({"axes.edgecolor": INK, "axes.labelcolor": INK, "text.color": INK, "font.size": 11}):
         figure = Figure(figsize=(wide, high), layout="constrained")
         axes = figure.subplots(1, columns, width_ratios=ratios, **grid)
         for each in np.ravel(axes):

@@ -34,6 +34,9 @@ ROWS = 200
 
 COEFFICIENTS = 200
 
+LINES = 16
+"""Models whose costs are drawn as lines: of more, only the edges of chunks are known."""
+
 
 class Picture(NamedTuple):
     """A plot with its words."""
@@ -41,6 +44,7 @@ class Picture(NamedTuple):
     svg: Any
     caption: str
     alternative: str
+    wide: bool = False
 
 
 def write(run: Run, path: str | Path, *, verify: bool = True) -> None:
@@ -154,7 +158,7 @@ def _pictures(run: Run) -> list[Picture]:
     out = []
     finite = np.atleast_2d(run.history)
     finite = finite[np.isfinite(finite)]
-    if len(finite) and np.atleast_2d(run.history).shape[1] > 1:
+    if len(finite) and np.atleast_2d(run.history).shape[1] > 1 and run.models <= LINES:
         first = np.atleast_2d(run.history)[0]
         first = first[np.isfinite(first)]
         ends = f", from {first[0]:.4g} to {first[-1]:.4g}" if run.single else ""
@@ -163,7 +167,7 @@ def _pictures(run: Run) -> list[Picture]:
     if not run.single:
         parts = ", ".join(f"{n} {name}" for name, n in run.counts().items())
         words = f"Bars of the statuses ({parts}), and histograms of steps and R²."
-        out.append(Picture(svg(run.plot.fleet(), "fleet"), "How the models ended.", words))
+        out.append(Picture(svg(run.plot.fleet(), "fleet"), "How the models ended.", words, wide=True))
     if run.swept:
         at = run.best() if np.isin(run.status, ["converged", "max_steps"]).any() else None
         names = [n for n in run.swept if n != "fold"]
