@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
+import re
+from importlib.metadata import PackageNotFoundError, requires, version
 
 from cyclopts import App
 from cyclopts.config import Toml
@@ -23,16 +24,20 @@ COMMANDS = {
 
 
 def versions() -> str:
-    """The versions that matter, a line each."""
-    lines = []
-    for package in ("gdjax", "numpy", "jax", "jaxlib", "numba", "safetensors", "pyarrow", "narwhals"):
+    """The versions that matter: gdjax, what it needs, and of its extras what is installed."""
+    import platform
+
+    lines = [f"gdjax {version('gdjax')}"]
+    for requirement in requires("gdjax") or ():
+        package = re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
+        if "extra == 'test'" in requirement.replace('"', "'") or package == "gdjax":
+            continue
         try:
             lines.append(f"{package} {version(package)}")
         except PackageNotFoundError:
-            lines.append(f"{package} not installed")
-    import platform
-
-    return "\n".join([*lines, f"python {platform.python_version()} on {platform.platform()}"])
+            if "extra ==" not in requirement:
+                lines.append(f"{package} not installed")
+    return "\n".join([*dict.fromkeys(lines), f"python {platform.python_version()} on {platform.platform()}"])
 
 
 def make_app(config: Toml | None = None) -> App:
