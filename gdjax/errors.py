@@ -13,6 +13,9 @@ from typing import ClassVar
 __all__ = ["BackendError", "DataError", "FileError", "GdjaxError", "UsageError", "nearest", "printable"]
 
 
+_LONGEST = 1000
+
+
 class GdjaxError(Exception):
     """Base of the errors that name a place and a remedy in one line.
 
@@ -22,7 +25,9 @@ class GdjaxError(Exception):
     exit_code: ClassVar[int] = 2
 
     def __init__(self, message: str) -> None:
-        super().__init__(printable(message))
+        shown = printable(message)
+        # A damaged file has names of any length: the place is at the start of a message, the remedy at its end.
+        super().__init__(shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 210]} ... {shown[-200:]}")
 
     def __str__(self) -> str:
         return str(self.args[0])

@@ -164,7 +164,7 @@ def _archive(
         except (DataError, FileError):
             raise
         except _BROKEN as error:
-            raise FileError(f"{label}: a broken npz ({error}); save it again with numpy.savez") from error
+            raise FileError(f"{label}: a broken npz ({str(error)[:80]}); save it again with numpy.savez") from error
 
 
 def _members(archive: zipfile.ZipFile, label: str, limit: int) -> list[zipfile.ZipInfo]:
