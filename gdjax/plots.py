@@ -99,8 +99,7 @@ class Plots:
         levels = low + (np.quantile(finite, 0.98) - low) * np.linspace(0, 1, 15) ** 2
         if levels[-1] > levels[0]:
             shown = axes.contour(a, b, cost, levels=np.unique(levels), cmap="viridis", linewidths=1)
-            bar = figure.colorbar(shown, ax=axes, label="cost")
-            bar.outline.set_edgecolor(INK)
+            _bar(figure, axes, shown, "cost")
         axes.plot(at[0], at[1], "-o", color=ORANGE, ms=3, lw=1.5, label="path of the descent")
         axes.plot(0, 0, "*", color=RED, ms=12, label="its end")
         axes.set(xlabel="first direction", ylabel="second direction", title="Cost around the end of the descent")
@@ -189,8 +188,7 @@ class Plots:
         if np.isfinite(grid).any():
             low, left = divmod(int(np.nanargmin(grid)), grid.shape[1])
             axes.plot(left + 0.5, low + 0.5, "*", color=RED, ms=13)
-        bar = figure.colorbar(shown, ax=axes, label=label + " (star: least)")
-        bar.outline.set_edgecolor(INK)
+        _bar(figure, axes, shown, f"{label} (star: least)")
         return figure
 
     def learning_rate(self, X: Any, y: Any) -> "Figure":
@@ -346,6 +344,13 @@ def _plain_axes(axes: "Axes") -> None:
     axes.tick_params(which="both", colors=INK)
     axes.grid(color=GREY, alpha=0.25, lw=0.6)
     axes.set_axisbelow(True)
+
+
+def _bar(figure: "Figure", axes: "Axes", shown: Any, label: str) -> None:
+    bar = figure.colorbar(shown, ax=axes)
+    bar.set_label(label, color=INK)
+    bar.ax.tick_params(which="both", colors=INK)
+    bar.outline.set_edgecolor(INK)
 
 
 def _names(run: Run) -> list[str]:

@@ -233,7 +233,7 @@ def _command(run: Run) -> str:
     parts = [repr(formula.activation.name), repr(formula.loss.name)]
     parts += [f"{name}={getattr(neuron, name):g}" for name in ("l2", "l1") if getattr(neuron, name)]
     parts += [] if neuron.bias else ["bias=False"]
-    given = {k: v for k, v in run.options.items() if v is not None and k != "groups"}
+    given = {k: v for k, v in sorted(run.options.items()) if v is not None and k != "groups"}
     given = {"backend": run.backend, "dtype": run.dtype} | {k: v for k, v in given.items() if k != "dtype"}
     call = "sweep" if run.swept else "fit"
     if run.swept:
