@@ -146,8 +146,9 @@ class Cases:
                     moved = self.scaled(base, places, power) if places else None
                     if moved is not None:
                         yield Case(f"scale 2^{power}", moved, sizes)
-            for power in (2, 3, 4, 6):
-                moved = self.scaled(base, [i for i in self.wrt if i in self.scalable], power)
+            for draw, power in enumerate((1, 2, 2, 3, 3, 4, 6)):
+                again = self.drawn(sizes, self.rng(11, number, draw))
+                moved = self.scaled(again, [i for i in self.wrt if i in self.scalable], power)
                 if moved is not None:
                     yield Case(f"parameters times 2^{power}", moved, sizes)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,7 @@ from gdjax.verification.report import Branch
 
 # Beyond this an unmet outcome would need numbers that no training meets.
 _WIDEST = 1e30
+_PATH = re.compile(r"^[\d/.?]+:")
 
 
 @dataclass
@@ -66,5 +68,5 @@ class Coverage:
             wanted = [str(side).lower() for side in (True, False)]
             impossible = tuple(w for w in wanted if (w == "true") not in possible)
             missing = tuple(w for w in wanted if w not in seen and w not in impossible)
-            found.append(Branch(site.partition(":")[2] or site, self.of, tuple(sorted(seen)), missing, impossible))
+            found.append(Branch(_PATH.sub("", site), self.of, tuple(sorted(seen)), missing, impossible))
         return tuple(found)

@@ -360,7 +360,8 @@ def _gather(A: Arithmetic, p: dict[str, Any], a: Value, indices: Value) -> Value
     shape = a.shape if isinstance(a, Truth) else A.shape(a)
     at = A.concrete(number(A, indices)).astype(np.int64)
     source = np.arange(1, math.prod(shape) + 1).reshape(shape)
-    index = np.asarray(lax.gather_p.bind(source, at, **{**p, "fill_value": 0})) - 1
+    params = {key: value for key, value in p.items() if key != "name"}
+    index = np.asarray(lax.gather_p.bind(source, at, **{**params, "fill_value": 0})) - 1
     if (index < 0).any():
         pool = A.concat([moved(A, number(A, a), np.ravel), A.const(np.array([np.nan]))], 0)
         return A.take(pool, index)

@@ -1,0 +1,6 @@
+"""The suites are modules beside the tests, shared with benchmarks."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))

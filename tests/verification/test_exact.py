@@ -1,0 +1,171 @@
+"""Exact arithmetic, primitives and the oracle, against Fractions, mpmath and JAX."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import mpmath
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gdjax.verification import exact as ex
+from gdjax.verification import primitives
+from gdjax.verification.interpreter import SUPPORTED
+from gdjax.verification.oracle import Oracle
+from gdjax.verification.program import Program
+from gdjax.verification.transcendental import FUNCTIONS
+
+FLOATS = st.floats(allow_nan=False, allow_infinity=False, width=64)
+
+
+@given(st.lists(FLOATS, min_size=1, max_size=4), st.lists(FLOATS, min_size=1, max_size=1))
+def test_arithmetic_is_that_of_fractions(xs: list[float], ys: list[float]) -> None:
+    a, b = ex.from_array(np.array(xs)), ex.from_array(np.array(ys))
+    left, right = [Fraction(x) for x in xs], Fraction(ys[0])
+    assert ex.to_fractions(ex.add(a, b)).tolist() == [x + right for x in left]
+    assert ex.to_fractions(ex.multiply(a, b)).tolist() == [x * right for x in left]
+    assert ex.to_fractions(ex.total(a, (0,)))[()] == sum(left)
+    greater, equal = ex.compare(a, b)
+    assert greater.tolist() == [x > right for x in left]
+    assert equal.tolist() == [x == right for x in left]
+    assert ex.to_float(a).tolist() == xs
+    if right:
+        quotient = ex.divide(a, b)
+        if not quotient.mp:
+            assert ex.to_fractions(quotient).tolist() == [x / right for x in left]
+
+
+@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+def test_slopes_are_those_of_a_difference_quotient(name: str) -> None:
+    f = FUNCTIONS[name]
+    points = {"acosh": (1.5, 3.0), "erf_inv": (-0.5, 0.25), "rsqrt": (0.5, 2.0), "lgamma": (0.5, 3.25)}
+    h = ex.MP.mpf(2) ** -120
+    for point in points.get(name, (0.25, 0.75)):
+        x = ex.MP.mpf(point)
+        quotient = (f.exact(x + h) - f.exact(x - h)) / (2 * h)
+        assert abs(quotient - f.slope(x, f.exact(x))) < ex.MP.mpf(2) ** -200
+        assert float(f.exact(x)) == pytest.approx(float(f.flt(np.array(point))), rel=1e-13)
+
+
+UNARY = {
+    "abs": jnp.abs, "sign": jnp.sign, "neg": jnp.negative, "square": jnp.square, "exp": jnp.exp, "log1p": jnp.log1p,
+    "tanh": jnp.tanh, "logistic": jax.nn.sigmoid, "relu": jax.nn.relu, "softplus": jax.nn.softplus, "elu": jax.nn.elu,
+    "gelu": jax.nn.gelu, "sqrt": lambda x: jnp.sqrt(x * x + 1), "erf": jax.lax.erf, "lgamma": lambda x: jax.lax.lgamma(x * x + 1),
+    "sort": jnp.sort, "cumsum": jnp.cumsum, "cumprod": jnp.cumprod, "cummax": jax.lax.cummax, "flip": jnp.flip,
+    "pad": lambda x: jnp.pad(x, 2), "roll": lambda x: jnp.roll(x, 2), "max": jnp.max, "min": jnp.min, "prod": jnp.prod,
+    "logsumexp": jax.nn.logsumexp, "softmax": jax.nn.softmax, "var": jnp.var, "gather": lambda x: x[jnp.array([2, 0, 2])],
+    "scatter": lambda x: x.at[jnp.array([1, 1, 3])].add(x[:3]), "set": lambda x: x.at[1].set(x[0] * 2),
+    "concatenate": lambda x: jnp.concatenate([x, x * x]), "outer": lambda x: jnp.outer(x, x), "clip": lambda x: jnp.clip(x, -0.5, 0.5),
+    "where": lambda x: jnp.where(x > 0.1, x * x, -x), "scan": lambda x: jax.lax.scan(lambda c, t: (c * 0.5 + t * t, c), 0.0 * x[0], x),
+    "cond": lambda x: jax.lax.cond(x[0] > 0, lambda: x * 2, lambda: x * x), "fori": lambda x: jax.lax.fori_loop(0, 3, lambda i, c: c * x, x),
+    "while": lambda x: jax.lax.while_loop(lambda c: jnp.sum(c * c) < 50, lambda c: c * 2, x), "floor": lambda x: jnp.floor(x) * x,
+    "rem": lambda x: jnp.fmod(x, 0.75), "pow": lambda x: (x * x + 1) ** x, "power": lambda x: x**3, "matmul": lambda x: jnp.outer(x, x) @ x,
+    "einsum": lambda x: jnp.einsum("i,j,ij->j", x, x, jnp.ones((5, 5))), "reshape": lambda x: jnp.concatenate([x, x]).reshape(2, 5).T,
+    "remat": jax.checkpoint(lambda x: jnp.sin(x) * x), "vmap": jax.vmap(lambda x: x * jnp.cos(x)), "arctan2": lambda x: jnp.arctan2(x, 2.0),
+    "dynamic": lambda x: jax.lax.dynamic_slice(x, (1,), (3,)), "split": lambda x: jnp.split(x, [2])[1], "norm": jnp.linalg.norm,
+    "argmax": lambda x: x[jnp.argmax(x)], "select": lambda x: jnp.select([x > 1, x > 0], [x, x * x], -x), "mean": jnp.mean,
+    "expm1": jnp.expm1, "cbrt": jnp.cbrt, "asinh": jnp.arcsinh, "tile": lambda x: jnp.tile(x, 2), "log2": lambda x: jnp.log2(x * x + 1),
+    "stop": lambda x: jax.lax.stop_gradient(x) * x, "squeeze": lambda x: x[None, :].squeeze(0), "triu": lambda x: jnp.triu(jnp.outer(x, x)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(UNARY))
+def test_the_oracle_agrees_with_autodiff_away_from_kinks(name: str) -> None:
+    x = np.array([0.8125, -1.3125, 0.3125, 1.6875, -0.4375])
+
+    def cost(x: Any) -> Any:
+        leaves = jax.tree.leaves(UNARY[name](x))
+        return sum(jnp.sum(leaf * (jnp.arange(leaf.size).reshape(leaf.shape) % 3 + 1)) for leaf in leaves)
+
+    answer = Oracle(Program(cost, (0,)), (0,))((x,))
+    with jax.enable_x64(True):
+        wanted = jax.grad(cost)(jnp.asarray(x))
+    assert answer.kind == "smooth"
+    np.testing.assert_allclose(ex.to_float(answer.gradient[0]), wanted, rtol=1e-11, atol=1e-12)
+
+
+def test_sixty_primitives_have_rules() -> None:
+    assert len(SUPPORTED) >= 60
+
+
+def relu_cost(w: Any, b: Any, X: Any, y: Any) -> Any:
+    return jnp.mean((y - jnp.maximum(0, X @ w + b)) ** 2)
+
+
+SPELLINGS = {
+    "maximum": relu_cost,
+    "where": lambda w, b, X, y: jnp.mean((y - jnp.where(X @ w + b >= 0, X @ w + b, 0)) ** 2),
+    "mask": lambda w, b, X, y: jnp.mean((y - (X @ w + b) * (X @ w + b >= 0)) ** 2),
+    "abs": lambda w, b, X, y: jnp.mean((y - (X @ w + b + jnp.abs(X @ w + b)) / 2) ** 2),
+    "numpy": lambda w, b, X, y: np.mean((y - np.maximum(0, X @ w + b)) ** 2),
+    "sort": lambda w, b, X, y: jnp.mean((y - jnp.sort(jnp.stack([0 * (X @ w), X @ w + b]), axis=0)[1]) ** 2),
+}
+
+
+@pytest.mark.parametrize("spelling", sorted(SPELLINGS))
+def test_the_kink_is_zero_however_it_is_spelled(spelling: str) -> None:
+    """Rows on the kink, open and closed: the article's formula, in Fractions."""
+    w, b = np.array([1.0, -1.0]), np.float64(0.0)
+    X, y = np.array([[1.0, 1.0], [2.0, 1.0], [1.0, 2.0], [3.0, 3.0]]), np.array([1.0, 2.0, 3.0, -2.0])
+    answer = Oracle(Program(SPELLINGS[spelling], (0, 1, 2, 3)), (0, 1))((w, b, X, y))
+    gw, gb = [Fraction(0), Fraction(0)], Fraction(0)
+    for row, label in zip(X, y, strict=True):
+        z = sum(Fraction(a) * Fraction(c) for a, c in zip(row, w, strict=True))
+        if z > 0:
+            gw = [g + Fraction(2, 4) * (z - Fraction(label)) * Fraction(c) for g, c in zip(gw, row, strict=True)]
+            gb += Fraction(2, 4) * (z - Fraction(label))
+    assert answer.kind == "kink"
+    assert ex.to_fractions(answer.gradient[0]).tolist() == gw
+    assert ex.to_fractions(answer.gradient[1])[()] == gb
+
+
+def test_a_function_that_only_looks_kinked_is_smooth() -> None:
+    """max(z, 0) + log1p(exp(-|z|)) at z = 0 has derivative 1/2; autodiff of that text does not say so."""
+    cost = lambda z: jnp.sum(jnp.maximum(z, 0) + jnp.log1p(jnp.exp(-jnp.abs(z))))  # noqa: E731
+    answer = Oracle(Program(cost, (0,)), (0,))((np.zeros(2),))
+    assert answer.kind == "smooth"
+    assert ex.to_float(answer.gradient[0]).tolist() == [0.5, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("rule", "wrong"),
+    [
+        ("max", primitives.RULES["min"]),
+        ("sub", primitives.RULES["add"]),
+        ("mul", primitives.RULES["add"]),
+        ("reduce_sum", primitives.RULES["reduce_max"]),
+        ("transpose", lambda A, p, a: a),
+        ("select_n", lambda A, p, which, a, b: primitives.RULES["select_n"](A, p, which, b, a)),
+        ("dot_general", lambda A, p, a, b: A.neg(primitives.RULES["dot_general"](A, p, a, b))),
+        ("div", lambda A, p, a, b: a),
+        ("exp", primitives.RULES["expm1"]),
+        ("abs", lambda A, p, a: a),
+    ],
+)
+def test_a_wrong_rule_shows(rule: str, wrong: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mutation of the oracle: each broken rule makes it disagree with autodiff."""
+    x = np.array([0.8125, -1.3125, 0.3125, 1.6875])
+
+    def cost(x: Any) -> Any:
+        pairs = jnp.where(x > 0, x * x, jnp.abs(x) - 1).reshape(2, 2).T @ x[:2]
+        return jnp.sum(jnp.maximum(pairs, x[2:]) / 3.0) + jnp.sum(jnp.exp(x)) * x[0]
+
+    def agrees() -> bool:
+        answer = Oracle(Program(cost, (0,)), (0,))((x,))
+        with jax.enable_x64(True):
+            value, wanted = jax.value_and_grad(cost)(jnp.asarray(x))
+        same = np.allclose(ex.to_float(answer.cost), value, rtol=1e-11)
+        return same and np.allclose(ex.to_float(answer.gradient[0]), wanted, rtol=1e-11)
+
+    assert agrees()
+    monkeypatch.setitem(primitives.RULES, rule, wrong)
+    assert not agrees()
+
+
+def test_precision_is_beyond_float64() -> None:
+    assert mpmath.mpf(2) ** -ex.PRECISION < mpmath.mpf(2) ** -390

@@ -1,0 +1,300 @@
+"""What users call: `gdjax.verify`, `verify_vjp`, the report, the command, the fixture."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from gradient_problems import PROBLEMS, SHAPES, example
+
+import gdjax
+from gdjax.errors import UsageError
+from gdjax.verification import VerificationError, verify_formula
+from gdjax.verification.child import Task, verified
+
+RELU = PROBLEMS["relu"]
+
+
+def wrong(w, b, X, y):
+    gw, gb = RELU.gradient(np)(w, b, X, y)
+    return gw, 2 * gb
+
+
+def test_a_report_says_what_is_wrong() -> None:
+    report = gdjax.verify(RELU.cost, wrong, example(), shapes=SHAPES, seconds=2.0)
+    assert report.verdict == "fail"
+    assert report.component == "gradient[1] (d cost / d b)"
+    assert report.term == "bias"
+    space = {"gradient": wrong}
+    exec(report.counterexample, space)
+    assert not np.allclose(np.asarray(space["manual"][1]), space["exact"][1])
+    with pytest.raises(VerificationError, match=r"gradient\[1\]"):
+        report.raise_if_failed()
+
+
+def test_a_pass_says_what_it_rests_on(tmp_path: Path) -> None:
+    report = gdjax.verify(RELU.cost, RELU.gradient(np), example(), shapes=SHAPES)
+    assert report.raise_if_failed() is report
+    assert {b.of for b in report.coverage} == {"cost", "gradient"}
+    assert all(not b.missing and "tie" in b.met for b in report.coverage)
+    sizes = {(i.sizes["N"], i.sizes["D"]) for i in report.inputs}
+    assert {(1, 1), (3, 3), (67, 3), (129, 2), (1027, 3)} <= sizes
+    report.to_json(tmp_path / "report.json")
+    loaded = json.loads((tmp_path / "report.json").read_text())
+    assert loaded["verdict"] == "pass"
+    assert loaded["oracles"][1].endswith("at tolerance zero")
+
+
+def test_a_branch_that_is_not_met_is_inconclusive() -> None:
+    def cost(x):
+        return jnp.sum(jnp.where(jnp.sin(x) > 2, x, x * x))
+
+    report = gdjax.verify(cost, lambda x: (2 * x,), (np.array([1.0, 2.0]),), wrt=(0,))
+    assert report.verdict == "inconclusive"
+    assert any("never true" in f.message for f in report.findings) or report.coverage[0].impossible
+
+    def impossible(x):
+        return jnp.sum(jnp.where(x * x < 0, x, x * x))
+
+    report = gdjax.verify(impossible, lambda x: (2 * x,), (np.array([1.0, 2.0]),), wrt=(0,))
+    assert report.verdict == "pass", str(report)
+    assert report.coverage[0].impossible == ("true",)
+
+
+def test_an_unknown_primitive_is_inconclusive_and_named() -> None:
+    def cost(x):
+        return jnp.sum(jax.lax.bessel_i0e(x))
+
+    report = gdjax.verify(cost, lambda x: (np.zeros_like(x),), (np.array([1.0, 2.0]),), wrt=(0,))
+    assert report.verdict in ("inconclusive", "fail")
+    assert any("bessel_i0e" in f.message for f in report.findings)
+
+
+def test_a_black_box_is_judged_by_taylor() -> None:
+    def cost(x):
+        return float(sum(float(v) ** 2 for v in np.asarray(x)))
+
+    assert gdjax.verify(cost, lambda x: (2 * x,), (np.array([1.0, 2.0]),), wrt=(0,)).verdict == "inconclusive"
+    assert gdjax.verify(cost, lambda x: (2.1 * x,), (np.array([1.0, 2.0]),), wrt=(0,)).verdict == "fail"
+
+
+def test_a_branch_of_the_gradient_alone_is_driven_to() -> None:
+    def gradient(x):
+        return (jnp.where(jnp.abs(x) > 12345.0, 0.0, 2 * x),)
+
+    report = gdjax.verify(lambda x: jnp.sum(x * x), jax.jit(gradient), (np.array([1.0, 2.0]),), wrt=(0,))
+    assert report.verdict == "fail"
+
+
+def test_kink_conventions() -> None:
+    def cost(x):
+        return jnp.sum(jnp.maximum(x, 0))
+
+    args = (np.array([1.0, -2.0]),)
+    for kinks, right in (("zero", {0.0}), ("jax", {0.5}), ("subgradient", {0.0, 0.5, 1.0})):
+        for at_zero in (0.0, 0.5, 1.0, 1.5):
+            report = gdjax.verify(
+                cost, lambda x, v=at_zero: (np.heaviside(x, v),), args, wrt=(0,), shapes=("D",), kinks=kinks, seconds=1.0
+            )
+            assert (report.verdict == "pass") == (at_zero in right), (kinks, at_zero, str(report))
+
+
+def test_domains_are_kept() -> None:
+    seen = []
+
+    def cost(p, y):
+        return -jnp.mean(y * jnp.log(p) + (1 - y) * jnp.log(1 - p))
+
+    def gradient(p, y):
+        seen.append((np.array(p), np.array(y)))
+        return ((p - y) / (p * (1 - p)) / len(y),)
+
+    args = (np.array([0.25, 0.5, 0.75]), np.array([0.0, 1.0, 1.0]))
+    report = gdjax.verify(cost, gradient, args, wrt=(0,), shapes=("N", "N"), domain={0: (0.0, 1.0)})
+    assert report.verdict == "pass", str(report)
+    concrete = [(p, y) for p, y in seen if p.dtype == np.float64 and y.dtype == np.float64]
+    assert all(((p > 0) & (p < 1)).all() for p, _ in concrete)
+    assert all(np.isin(y, (0.0, 1.0)).all() for _, y in concrete if np.isfinite(y).all())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"dtype": "float16"}, "dtype"),
+        ({"kinks": "left"}, "kinks"),
+        ({"shapes": ("D",)}, "shapes"),
+        ({"shapes": ("D", "", "N E", "D")}, "is 3 and 20"),
+        ({"wrt": (9,)}, "wrt"),
+        ({"domain": {0: "large"}}, "domain"),
+    ],
+)
+def test_bad_use_is_named(change: dict, message: str) -> None:
+    options = {"shapes": SHAPES, **change}
+    with pytest.raises(UsageError, match=message):
+        gdjax.verify(RELU.cost, wrong, example(), **options)
+
+
+def test_custom_rules() -> None:
+    @jax.custom_vjp
+    def gate(z):
+        return jnp.maximum(z, 0) ** 2
+
+    gate.defvjp(lambda z: (gate(z), z), lambda z, g: (2 * g * jnp.maximum(z, 0),))
+    assert gdjax.verify_vjp(gate, (np.array([1.0, -2.0, 0.5]),), shapes=("N",)).verdict == "pass"
+
+    @jax.custom_vjp
+    def bad(z):
+        return jnp.maximum(z, 0) ** 2
+
+    bad.defvjp(lambda z: (bad(z), z), lambda z, g: (2 * g * z,))
+    assert gdjax.verify_vjp(bad, (np.array([1.0, -2.0, 0.5]),), shapes=("N",)).verdict == "fail"
+
+    @jax.custom_jvp
+    def soft(z):
+        return jnp.log1p(jnp.exp(z))
+
+    soft.defjvp(lambda primals, tangents: (soft(*primals), tangents[0] * jax.nn.sigmoid(primals[0])))
+    assert gdjax.verify_vjp(soft, (np.array([1.0, -2.0, 0.5]),), shapes=("N",)).verdict == "pass"
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_the_articles_neuron(backend_name: str, dtype: str) -> None:
+    report = gdjax.verify(gdjax.Neuron(), backend=backend_name, dtype=dtype)
+    assert report.verdict == "pass", str(report)
+
+
+@pytest.mark.slow
+def test_every_built_in_formula(backend_name: str) -> None:
+    from gdjax.verification.neurons import built_in
+
+    for neuron in built_in():
+        for dtype in ("float64", "float32"):
+            report = gdjax.verify(neuron, backend=backend_name, dtype=dtype)
+            assert report.verdict == "pass", str(report)
+
+
+def test_a_users_wrong_slope_is_refused() -> None:
+    from gdjax.formulas import activations
+
+    def value(z):
+        return z * (z > 0)
+
+    bad = gdjax.Neuron(activation=activations.custom("mine", value, lambda z: 1.0 * (z >= 0), kinks=(0.0,)))
+    good = gdjax.Neuron(activation=activations.custom("mine", value, lambda z: 1.0 * (z > 0), kinks=(0.0,)))
+    assert verify_formula(good).verdict == "pass", str(verify_formula(good))
+    assert verify_formula(bad).verdict == "fail"
+    X, y = np.array([[1.0], [2.0], [3.0]]), np.array([1.0, 2.0, 3.0])
+    with pytest.raises(VerificationError):
+        gdjax.fit(bad, X, y, backend="numpy", steps=5)
+    gdjax.fit(bad, X, y, backend="numpy", steps=5, verify=False)
+
+
+MODULE = """
+import numpy as np
+
+def cost(w, b, X, y):
+    return np.mean((y - np.maximum(0, X @ w + b)) ** 2)
+
+def gradient(w, b, X, y):
+    z = X @ w + b
+    e = np.where(z > 0, z - y, 0)
+    return 2 / len(y) * (X.T @ e), 2 / len(y) * e.sum()
+
+def open_at_zero(w, b, X, y):
+    z = X @ w + b
+    e = np.where(z >= 0, z - y, 0)
+    return 2 / len(y) * (X.T @ e), 2 / len(y) * e.sum()
+
+def hangs(*args):
+    while True:
+        pass
+
+def example():
+    print("{\\"verdict\\": \\"pass\\"}")
+    rng = np.random.default_rng(0)
+    return rng.normal(size=2), 0.5, rng.normal(size=(8, 2)), rng.normal(size=8)
+"""
+
+
+@pytest.fixture
+def module(tmp_path: Path) -> Path:
+    (tmp_path / "mine.py").write_text(MODULE)
+    return tmp_path
+
+
+def command(module: Path, gradient: str, *options: str) -> subprocess.CompletedProcess[str]:
+    names = ["mine:cost", f"mine:{gradient}", "--args", "mine:example", "--app-dir", str(module)]
+    return subprocess.run(
+        [sys.executable, "-m", "gdjax.cli", "verify", *names, "--shapes", "D,,N D,N", *options],
+        capture_output=True, text=True, timeout=110, check=False,
+    )  # fmt: skip
+
+
+def test_the_command_tells_by_its_exit_code(module: Path) -> None:
+    page = module / "page.html"
+    done = command(module, "open_at_zero", "--json", "--html", str(page))
+    assert done.returncode == 1, done.stderr
+    assert json.loads(done.stdout)["verdict"] == "fail"
+    assert "in a process of its own" in done.stderr
+    text = page.read_text()
+    assert "<script" not in text
+    assert "http://www.w3.org/2000/svg" in text
+    assert text.count("http") == text.count("http://www.w3.org/2000/svg") + text.count("http-equiv")
+
+
+def test_the_child_is_limited(module: Path) -> None:
+    with pytest.raises(UsageError, match="took more than"):
+        verified(Task("mine:cost", "mine:hangs", "mine:example", str(module)), time_limit=4)
+    with pytest.raises(UsageError, match="has no 'absent'"):
+        verified(Task("mine:cost", "mine:absent", "mine:example", str(module)))
+
+
+def test_the_fixture(tmp_path: Path) -> None:
+    (tmp_path / "test_mine.py").write_text(
+        textwrap.dedent("""
+            import numpy as np
+
+            ARGS = (np.array([1.0, 2.0]),)
+
+            def test_right(gradcheck):
+                gradcheck(lambda x: (x * x).sum(), lambda x: (2 * x,), ARGS, wrt=(0,))
+
+            def test_wrong(gradcheck):
+                gradcheck(lambda x: (x * x).sum(), lambda x: (3 * x,), ARGS, wrt=(0,))
+        """)
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", str(tmp_path)],
+        capture_output=True, text=True, timeout=110, cwd=tmp_path, check=False,
+    )  # fmt: skip
+    assert "1 failed, 1 passed" in done.stdout, done.stdout + done.stderr
+    assert "first wrong component: gradient[0][0]" in done.stdout
+
+
+BROWSER = shutil.which("chromium-headless-shell")
+
+
+@pytest.mark.skipif(BROWSER is None, reason="chromium-headless-shell is not installed")
+def test_the_page_opens_in_a_browser(tmp_path: Path) -> None:
+    report = gdjax.verify(RELU.cost, wrong, example(), shapes=SHAPES, seconds=1.0)
+    report.to_html(tmp_path / "page.html")
+    log = tmp_path / "net.json"
+    done = subprocess.run(
+        [str(BROWSER), "--no-sandbox", "--dump-dom", f"--log-net-log={log}", f"file://{tmp_path / 'page.html'}"],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert "Verification of" in done.stdout
+    assert "<circle" in done.stdout
+    assert "CONSOLE" not in done.stderr
+    events = json.loads(log.read_text())["events"]
+    urls = {e["params"]["url"] for e in events if "url" in e.get("params", {})}
+    assert all(u.startswith(("file:", "data:", "about:")) for u in urls), urls
