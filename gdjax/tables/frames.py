@@ -46,7 +46,7 @@ def open_parquet(path: str | os.PathLike[str], max_bytes: int | None = None) -> 
     def table(wanted: Sequence[str]) -> Any:
         _check_size(label, rows, len(wanted), max_bytes)
         with _reading(label, path, max_bytes) as file:
-            return _needed("narwhals").from_native(parquet.ParquetFile(file).read(list(wanted)))
+            return _checked(parquet.ParquetFile(file).read(list(wanted)))
 
     return _source(label, names, table)
 
@@ -62,7 +62,7 @@ def open_feather(path: str | os.PathLike[str], max_bytes: int | None = None) -> 
             keep = [names.index(name) for name in wanted]
             opened = ipc.open_file(file, options=ipc.IpcReadOptions(included_fields=keep))
             _check_size(label, opened.count_rows(), len(wanted), max_bytes)
-            return _needed("narwhals").from_native(opened.read_all().select(list(wanted)))
+            return _checked(opened.read_all().select(list(wanted)))
 
     return _source(label, names, table)
 
@@ -120,9 +120,15 @@ def _reading(label: str, path: str | os.PathLike[str], max_bytes: int | None) ->
             yield pyarrow.PythonFile(file, mode="r")
         except (DataError, FileError):
             raise
-        except (pyarrow.ArrowException, OSError, ValueError, KeyError, MemoryError) as error:
+        except (pyarrow.ArrowException, OSError, ValueError, KeyError, MemoryError, SystemError) as error:
             text = " ".join(str(error).split())[:120]
             raise FileError(f"{label}: cannot be read as its ending says ({text}); write it again") from error
+
+
+def _checked(table: Any) -> Any:
+    """The Arrow table, after its offsets and its text were checked: a damaged file is not to be read beyond its end."""
+    table.validate(full=True)
+    return _needed("narwhals").from_native(table)
 
 
 def _check_size(label: str, rows: int, columns: int, max_bytes: int | None) -> None:

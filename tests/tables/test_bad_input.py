@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.feather
 import pytest
 
 from gdjax import tables
@@ -97,6 +99,12 @@ CSV: dict[str, tuple[str | bytes, str]] = {
 }
 
 
+def garbled_feather() -> bytes:
+    out = io.BytesIO()
+    pa.feather.write_feather(pa.table({"y": [1.0, 2.0], "k": ["red", "red"]}), out, compression="uncompressed")
+    return out.getvalue().replace(b"redred", b"red\xff\xfe\xfd")
+
+
 def lines() -> dict[str, tuple[str, bytes, dict[str, Any], str]]:
     cases: dict[str, tuple[str, bytes, dict[str, Any], str]] = {
         f"csv: {name}": ("t.csv", data.encode() if isinstance(data, str) else data, {"target": "y"}, says)
@@ -148,6 +156,7 @@ def lines() -> dict[str, tuple[str, bytes, dict[str, Any], str]]:
         "text in y": ("t.npz", npz(X=X, y=np.array(["a", "b", "c"])), "row 0, column 'y': 'a' is not a number"),
         "no parquet": ("t.parquet", b"PAR1" + bytes(50) + b"PAR1", "cannot be read as its ending says"),
         "empty parquet": ("t.parquet", b"", "cannot be read as its ending says"),
+        "text that is not UTF-8": ("t.feather", garbled_feather(), "cannot be read as its ending says"),
         "no feather": ("t.feather", b"ARROW1" + bytes(100) + b"ARROW1", "cannot be read as its ending says"),
     }
     return cases | {f"file: {name}": (file, data, {}, says) for name, (file, data, says) in arrays.items()}
