@@ -49,12 +49,12 @@ def mini_batch(**kwargs: Any) -> gdjax.Run:
 
 
 def fleet(**kwargs: Any) -> gdjax.Run:
-    """Ragged groups in several slabs; half of them start dead and are started anew."""
+    """Ragged groups in several slabs; under a rate too large for some they die, and are started anew."""
     rng = np.random.default_rng(3)
     keys = rng.choice(40, size=1_500) ** 2 // 40
-    X = (np.abs(rng.normal(size=(1_500, 3))) + 3) * np.where(keys % 2, 1.0, -1.0)[:, None]
-    y = np.maximum(X @ [1.0, 2.0, -1.0], 0) + rng.random(1_500)
-    options = {"seed": 1, "standardize": False, "tolerance": 0.0, "memory_limit": 1 << 20, "steps": 400}
+    X = rng.normal(size=(1_500, 3))
+    y = np.maximum(X @ [1.0, 2.0, -1.0] + rng.normal(size=1_500), 0)
+    options = {"seed": 1, "learning_rate": 1.0, "tolerance": 0.0, "memory_limit": 1 << 20, "steps": 400}
     return gdjax.fit(gdjax.Neuron(), X, y, groups=keys, **options, **kwargs)
 
 

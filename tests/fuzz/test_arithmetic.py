@@ -1,0 +1,221 @@
+"""Costs, gradients and fits of data of any shape, dtype, weight, order and size, against rationals and closed forms."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+import gdjax
+from gdjax import Neuron, Params
+from gdjax.errors import DataError
+
+QUICK = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+SHAPES = [(1, 1), (2, 1), (3, 2), (7, 3), (64, 2), (65, 2)]  # few, since XLA compiles for each
+
+DTYPES = ["float64", "float32", "float16", "int64", "int8", "uint16", "bool"]
+
+
+@st.composite
+def problems(draw: st.DrawFn) -> dict[str, Any]:
+    """Data with ties, zeros, and values that differ by orders of magnitude."""
+    rows, columns = draw(st.sampled_from(SHAPES))
+    dtype = draw(st.sampled_from(DTYPES))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    size = draw(st.sampled_from([1.0, 1e-3, 100.0] if np.dtype(dtype).kind == "f" else [2.0, 100.0]))
+    raw = rng.normal(size=(rows, columns)) * size
+    raw[rng.random(raw.shape) < 0.2] = 0
+    X = (np.abs(raw) if dtype in ("uint16", "bool") else raw).astype(dtype)
+    if draw(st.booleans()):
+        X = np.asfortranarray(X)
+    if draw(st.booleans()):
+        X = np.repeat(X, 2, axis=0)[::2]
+    weight = None
+    if draw(st.booleans()):
+        weight = rng.choice([0.0, 0.5, 1.0, 3.0], size=rows)
+        weight[int(rng.integers(rows))] = 1.0
+    theta = rng.normal(size=columns + 1)
+    theta[rng.random(columns + 1) < 0.2] = 0
+    y = (rng.normal(size=rows) * draw(st.sampled_from([1.0, 1e3]))).round(2)
+    return {
+        "X": X,
+        "y": y,
+        "weight": weight,
+        "w": theta[:-1],
+        "b": float(theta[-1]),
+        "l2": draw(st.sampled_from([0.0, 0.25])),
+    }
+
+
+def exact(
+    activation: str, X: np.ndarray, y: np.ndarray, weight: np.ndarray | None, w: np.ndarray, b: float, l2: float
+) -> tuple[Fraction, list[Fraction], Fraction]:
+    """Cost and gradient of the squared error, and a size that their rounding is measured by, in rationals."""
+    rows = [[Fraction(float(v)) for v in row] for row in X]
+    targets, weights = [Fraction(float(v)) for v in y], [Fraction(float(v)) for v in w]
+    s = [Fraction(float(v)) for v in (np.ones(len(y)) if weight is None else weight)]
+    bias, zero = Fraction(b), Fraction(0)
+    total, cost, gradient, scale = sum(s), zero, [zero] * (len(weights) + 1), zero
+    for row, t, si in zip(rows, targets, s, strict=True):
+        z = sum((a * c for a, c in zip(row, weights, strict=True)), bias)
+        gate = activation == "identity" or z > 0
+        e = (z if gate else zero) - t
+        cost += si * e * e
+        gradient = [g + si * gate * 2 * e * v for g, v in zip(gradient, [*row, Fraction(1)], strict=True)]
+        size = sum((abs(a * c) for a, c in zip(row, weights, strict=True)), abs(bias)) + abs(t) + 1
+        scale += si * size * size * max(map(abs, [*row, Fraction(1)]))
+    squares = Fraction(l2) * sum(v * v for v in weights)
+    gradient = [g / total + 2 * Fraction(l2) * v for g, v in zip(gradient, [*weights, zero], strict=True)]
+    return cost / total + squares, gradient, scale / total + squares + 1
+
+
+@QUICK
+@given(data=problems(), activation=st.sampled_from(["relu", "identity"]))
+def test_cost_and_gradient_are_the_exact_ones_to_rounding(
+    backend_name: str, data: dict[str, Any], activation: str
+) -> None:
+    X, y, w, b = data["X"], data["y"], data["w"], data["b"]
+    narrow = X.dtype.kind == "f" and X.dtype.itemsize <= 4
+    eps = float(np.finfo(np.float32 if narrow else np.float64).eps)
+    if narrow:
+        w, b, y = w.astype(np.float32), float(np.float32(b)), y.astype(np.float32)
+    z = X.astype(np.float64) @ w.astype(np.float64) + b
+    rounding = 4 * eps * len(w) * (np.abs(X.astype(np.float64)) @ np.abs(w.astype(np.float64)) + abs(b))
+    # else rounding decides whether a gate is open; at z = 0 itself, all terms being 0, it is shut
+    assume(activation == "identity" or ((np.abs(z) > rounding) | (rounding == 0)).all())
+    cost, gradient = gdjax.cost_and_gradient(
+        Neuron(activation, l2=data["l2"]), Params(w, b), X, y, sample_weight=data["weight"], backend=backend_name
+    )
+    true_cost, true_gradient, scale = exact(activation, X, y, data["weight"], w, b, data["l2"])
+    found = [float(cost), *np.asarray(gradient.weights).tolist(), float(gradient.bias)]
+    bound = float(scale) * eps * (len(X) + len(w) + 10)
+    for got, true in zip(found, [true_cost, *true_gradient], strict=True):
+        assert abs(Fraction(got) - true) <= bound, (got, float(true), bound)
+
+
+@QUICK
+@given(data=problems())
+def test_a_row_of_weight_two_is_as_if_twice_and_of_zero_as_if_absent(data: dict[str, Any]) -> None:
+    X, y = data["X"].astype(np.float64), data["y"]
+    count = np.random.default_rng(len(y)).integers(0, 3, len(y))
+    count[0] = 2
+    spoiled, spoiled_y = X.copy(), y.copy()
+    spoiled[count == 0], spoiled_y[count == 0] = np.nan, np.inf
+    # numpy alone: the shapes are any
+    options: dict[str, Any] = {
+        "backend": "numpy",
+        "standardize": False,
+        "method": "plain",
+        "learning_rate": 1e-5,
+        "steps": 5,
+    }
+    one = gdjax.fit(Neuron("identity"), spoiled, spoiled_y, sample_weight=count.astype(float), **options)
+    two = gdjax.fit(Neuron("identity"), np.repeat(X, count, axis=0), np.repeat(y, count), **options)
+    np.testing.assert_allclose(one.weights, two.weights, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(one.cost, two.cost, rtol=1e-9)
+
+
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(seed=st.integers(0, 2**32 - 1), scale=st.sampled_from([1e-6, 1.0, 1e6]), shift=st.sampled_from([0.0, 1e3]))
+def test_converged_fits_are_least_squares(backend_name: str, seed: int, scale: float, shift: float) -> None:
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(64, 2)) * [1.0, scale] + shift * scale * np.array([0.0, 1.0])
+    y = X @ [1.0, 1 / scale] + rng.normal(size=64)
+    weight = rng.integers(1, 4, 64).astype(float)  # none is 0: a row less is another shape to compile
+    run = gdjax.fit(Neuron("identity"), X, y, sample_weight=weight, backend=backend_name)
+    assert run.status == "converged", run.reason
+    root = np.sqrt(weight)[:, None]
+    columns = np.column_stack([X - X.mean(axis=0), np.ones(64)])
+    best = np.linalg.lstsq(columns * root, y * root[:, 0], rcond=None)[0]
+    np.testing.assert_allclose(run.weights, best[:-1], rtol=1e-6)
+
+
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(seed=st.integers(0, 2**32 - 1), keys=st.sampled_from(["ints", "text", "tuples", "mixed"]))
+def test_each_group_is_least_squares_of_its_own_rows(backend_name: str, seed: int, keys: str) -> None:
+    rng = np.random.default_rng(seed)
+    code = rng.permutation(np.repeat(np.arange(6), [4, 5, 8, 13, 16, 2]))
+    X = rng.normal(size=(48, 2)) + code[:, None]
+    y = X @ [1.0, -1.0] + rng.normal(size=48)
+    names: list[Any] = {
+        "ints": [-3, 0, 2, 7, 9, 2**40],
+        "text": ["", "a", "b c", "é", "\n", "z" * 50],
+        "tuples": [("a", 1), ("a", 2), ("b", 0), ("c", 9), ("d", 4), ("e", -1)],
+        "mixed": [1, "1", 2.5, None, ("x", 1), "y"],
+    }[keys]
+    given_keys = np.empty(48, object)
+    given_keys[:] = [names[c] for c in code]
+    run = gdjax.fit(
+        Neuron("identity"), X, y, groups=given_keys.tolist() if keys == "tuples" else given_keys, backend=backend_name
+    )
+    assert run.groups is not None
+    assert run.models == 6
+    found = {key: k for k, key in enumerate(run.groups.tolist())}
+    for c, name in enumerate(names):
+        k, mine = found[name], code == c
+        if mine.sum() < 3:
+            assert run.status[k] == "too_few_rows"
+            continue
+        best = np.linalg.lstsq(np.column_stack([X[mine], np.ones(mine.sum())]), y[mine], rcond=None)[0]
+        if run.status[k] == "converged":
+            np.testing.assert_allclose([*run.weights[k], run.bias[k]], best, rtol=1e-6, atol=1e-6)
+        else:
+            assert "condition" in run.reason[k]
+    assert (np.asarray(run.status) == "converged").sum() >= 4
+
+
+HUGE = [1e300, -1e300, 1e155, np.finfo(np.float64).max, np.inf, -np.inf, np.nan]
+
+
+@pytest.mark.parametrize("value", HUGE)
+@pytest.mark.parametrize("place", ["X", "y"])
+def test_what_overflows_is_named_and_never_trained_on(value: float, place: str, backend_name: str) -> None:
+    X, y = np.arange(12.0).reshape(6, 2) ** 1.5, np.arange(6.0)
+    two_X, two_y = np.vstack([X, X]), np.concatenate([y, y])
+    (two_X[:, 1] if place == "X" else two_y)[3] = value
+    with pytest.raises(DataError, match="row 3"):
+        gdjax.fit(Neuron(), two_X, two_y, backend=backend_name)
+    fleet = gdjax.fit(Neuron("identity"), two_X, two_y, groups=[0] * 6 + [1] * 6, backend=backend_name)
+    assert fleet.status[0] == "bad_data"
+    assert "row 3" in fleet.reason[0]
+    alone = gdjax.fit(Neuron("identity"), X, y, backend=backend_name)
+    np.testing.assert_allclose(fleet.weights[1], alone.weights, rtol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1e-160, 1e-30, 1e30, 1e140])
+def test_tiny_and_huge_units_are_only_units(scale: float, backend_name: str) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(50, 2))
+    y = X @ [2.0, -1.0] + 3 + 0.1 * rng.normal(size=50)
+    best = np.linalg.lstsq(np.column_stack([X, np.ones(50)]), y, rcond=None)[0]
+    run = gdjax.fit(Neuron("identity"), X * scale, y, backend=backend_name)
+    assert run.status == "converged", run.reason
+    np.testing.assert_allclose(run.weights * scale, best[:-1], rtol=1e-8)
+
+
+EMPTY: list[tuple[Any, Any]] = [
+    (np.zeros((0, 2)), np.zeros(0)),
+    (np.zeros((3, 0)), np.zeros(3)),
+    (np.zeros(3), np.zeros(3)),
+    (np.zeros((3, 2, 1)), np.zeros(3)),
+    (np.zeros((3, 2)), np.zeros((3, 1))),
+    (np.zeros((3, 2)), np.zeros(2)),
+    ([[1, 2], [3]], [1, 2]),
+    (np.array([["a"]]), np.zeros(1)),
+    (np.zeros((2, 1), complex), np.zeros(2)),
+    (np.array([[None], [1.0]]), np.zeros(2)),
+    (np.zeros((2, 1), "M8[s]"), np.zeros(2)),
+    ("text", np.zeros(2)),
+    (None, None),
+]
+
+
+@pytest.mark.parametrize(("X", "y"), EMPTY)
+def test_what_is_no_data_is_an_error_of_one_line(X: Any, y: Any) -> None:
+    with pytest.raises(DataError) as caught:
+        gdjax.fit(Neuron(), X, y, backend="numpy")
+    assert "\n" not in str(caught.value)
