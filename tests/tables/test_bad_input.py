@@ -159,7 +159,10 @@ def lines() -> dict[str, tuple[str, bytes, dict[str, Any], str]]:
         "text that is not UTF-8": ("t.feather", garbled_feather(), "cannot be read as its ending says"),
         "no feather": ("t.feather", b"ARROW1" + bytes(100) + b"ARROW1", "cannot be read as its ending says"),
     }
-    return cases | {f"file: {name}": (file, data, {}, says) for name, (file, data, says) in arrays.items()}
+    return cases | {
+        f"file: {name}": (file, data, {"target": "y"} if file == "t.feather" else {}, says)
+        for name, (file, data, says) in arrays.items()
+    }
 
 
 CASES = lines()
