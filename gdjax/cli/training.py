@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from gdjax.cli.options import OutputOptions
 from gdjax.cli.output import print_json, run_json
+from gdjax.errors import printable
 from gdjax.progress import shown
 from gdjax.signals import stop_at_edges
 
@@ -44,6 +45,7 @@ def train(
         run.save(output.output)
     if output.json:
         print_json(run_json(run))
+        _warn(run)
     else:
         show(run, seconds)
         if output.output is not None:
@@ -51,6 +53,16 @@ def train(
 
             console().print(safe(f"saved to {output.output}"))
     return exit_code(run, strict)
+
+
+def _warn(run: Run) -> None:
+    """What the JSON leaves unsaid, on stderr: why one neuron did not converge, or how many failed."""
+    counts = run.counts()
+    if run.single and run.status != "converged":
+        print(f"gdjax: warning: {run.status}: {printable(run.reason)}", file=sys.stderr)
+    failed = sum(n for status, n in counts.items() if status not in ("converged", "max_steps"))
+    if failed and not run.single:
+        print(f"gdjax: warning: {failed:,} of {run.models:,} models failed", file=sys.stderr)
 
 
 def exit_code(run: Run, strict: bool) -> int:

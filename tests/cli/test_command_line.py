@@ -107,7 +107,7 @@ def test_json_of_a_fleet_names_the_failed(fleet: Path) -> None:
     assert failed["short"] == ("too_few_rows", "1 row for 2 parameters")
     assert failed["poisoned"][0] == "bad_data"
     assert "NaN in y" in failed["poisoned"][1]
-    assert done.returncode == 0
+    assert (done.returncode, done.stderr) == (0, "gdjax: warning: 2 of 3 models failed\n")
     assert gdjax_command("fit", fleet, "--target", "y", "--by", "key", "--strict", *QUICK).returncode == 4
 
 
@@ -318,7 +318,9 @@ def test_diverged_and_dead_exit_with_4(line: Path, tmp_path: Path) -> None:
     assert "largest stable" in done.stdout
     dead = tmp_path / "dead.csv"
     dead.write_text("x,y\n" + "".join(f"{x},{-1 - x}\n" for x in range(9)))
-    assert gdjax_command("fit", dead, "--target", "y", *QUICK).returncode == 4
+    done = gdjax_command("fit", dead, "--target", "y", "--json", *QUICK)
+    assert (done.returncode, strict_json(done.stdout)["status"]) == (4, "dead")
+    assert done.stderr == "gdjax: warning: dead: no positive y: the best ReLU is 0 everywhere\n"
 
 
 def test_a_reader_that_has_had_enough_is_no_error(line: Path, tmp_path: Path) -> None:
