@@ -135,7 +135,8 @@ def _coded(cells: Cells) -> tuple[Sequence[str], npt.NDArray[np.int64]]:
 
 def _levels(cells: Cells) -> tuple[str, ...]:
     if isinstance(cells, Texts):
-        return tuple(sorted(cells.levels[code] for code in np.unique(cells.codes[cells.codes >= 0])))
+        levels = [cells.levels[code] for code in np.unique(cells.codes[cells.codes >= 0])]
+        return tuple(sorted(levels, key=int if all(map(_INTEGER.fullmatch, levels)) else str))
     return tuple(_plain(value) for value in np.unique(cells.values[~cells.missing]).tolist())
 
 

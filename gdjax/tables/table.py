@@ -210,7 +210,8 @@ def _features(
     if columns is not None:
         return tuple(column.name for column in columns)
     if features is None:
-        chosen = tuple(name for name in source.names if name not in parts)
+        others = {*parts, source.target, *source.by, source.sample_weight}
+        chosen = tuple(name for name in source.names if name not in others)
         if "" in chosen:
             raise DataError(f"{source.label}: header: a column has no name; name it, or the features (features=)")
     else:

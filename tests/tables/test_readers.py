@@ -154,6 +154,9 @@ def test_the_data_that_ships_by_its_columns(example_data: Path) -> None:
         np.testing.assert_array_equal(table.y, raw["y"])
         np.testing.assert_array_equal(table.groups, raw["groups"])
     assert table.feature_names == ("distance",)
+    alone = tables.read(example_data / "air_time.npz", by="")
+    assert alone.groups is None
+    assert alone.feature_names == ("distance",)
     flights = tables.read(example_data / "flights.npz", target="previous_delay", features="distance", by="hour")
     assert flights.feature_names == ("distance",)
     assert (flights.target, flights.by) == ("previous_delay", ("hour",))
@@ -223,9 +226,9 @@ def test_the_encoding_is_done_again_at_predict(missing: Any, tmp_path: Path) -> 
 
 
 def test_numbers_as_categories_when_asked(tmp_path: Path) -> None:
-    (tmp_path / "t.csv").write_text("zip,y\n1,1\n2,2\n1,3\n")
+    (tmp_path / "t.csv").write_text("zip,y\n9,1\n10,2\n9,3\n")
     table = tables.read(tmp_path / "t.csv", target="y", categorical="zip")
-    assert table.feature_names == ("zip=1", "zip=2")
+    assert table.feature_names == ("zip=9", "zip=10")
     assert tables.read(tmp_path / "t.csv", columns=table.columns).X.tolist() == [[1, 0], [0, 1], [1, 0]]
 
 
