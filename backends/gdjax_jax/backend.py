@@ -2,11 +2,13 @@
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from gdjax.errors import BackendError
 from gdjax.formulas import Formula
@@ -14,6 +16,10 @@ from gdjax.protocol import Chunk
 from gdjax.rule import Knobs, Rule, State
 from gdjax.samples import Samples
 from gdjax_jax import programs
+from gdjax_jax.sums import AXIS, beside, mesh_of
+
+SPREAD_BYTES = 1 << 23
+"""Data of fewer bytes stays on one device: the devices would wait for each other longer than they compute."""
 
 
 @dataclass(frozen=True)
@@ -22,11 +28,15 @@ class JaxBackend:
 
     Args:
         dtype: "float32" or "float64".
-        device: a platform ("cpu", "gpu", "tpu", "cuda", "rocm"), one with an index ("gpu:1"), or None for JAX's default.
+        device: a platform ("cpu", "gpu", "tpu", "cuda", "rocm"), one with an index ("gpu:1"), or None for JAX's
+            default, where several devices share the rows of large data if they divide evenly.
+        narrow: keep float16 and bfloat16 data as it is: half the memory and traffic, arithmetic and sums in `dtype`.
+            The gradient is that of the rounded data, each value off by up to 2^-9 (bfloat16) or 2^-11 (float16).
     """
 
     dtype: str = "float64"
     device: str | None = None
+    narrow: bool = False
 
     name = "jax"
     dtypes = ("float32", "float64")
@@ -46,14 +56,14 @@ class JaxBackend:
 
     def asarray(self, x: Any) -> jax.Array:
         """A copy of `x` on the device: on CPU `device_put` may alias the caller's memory, so it is copied first."""
-        if isinstance(x, jax.Array) and (x.dtype == self.dtype or x.dtype.kind != "f"):
+        if isinstance(x, jax.Array) and x.dtype == self._dtype_of(x):
             return x
         with self._scope():
             x = np.asarray(x)
-            dtype = self.dtype if x.dtype.kind == "f" else x.dtype
+            dtype = self._dtype_of(x)
             # a view that nobody may write to cannot change under us
             kept = x.astype(dtype) if x.dtype != dtype or x.flags.writeable else x
-            return jax.device_put(kept, self._device())
+            return jax.device_put(kept, self._place(kept))
 
     def to_numpy(self, x: Any) -> np.ndarray:
         """A NumPy view or copy of `x`."""
@@ -62,19 +72,39 @@ class JaxBackend:
     def cost_and_gradient(self, formula: Formula, theta: Any, samples: Samples) -> tuple[jax.Array, jax.Array]:
         """See `gdjax.protocol.Backend`."""
         with self._scope():
-            return programs.cost_and_gradient(formula, self.asarray(theta), samples)
+            return programs.cost_and_gradient(formula, self.asarray(theta), beside(samples), mesh_of(samples.X))
 
     def grad(self, formula: Formula, theta: Any, samples: Samples) -> jax.Array:
         """The gradient by `jax.grad` of the cost alone, which never sees a hand-written slope."""
         with self._scope():
-            return programs.grad(formula, self.asarray(theta), samples)
+            return programs.grad(formula, self.asarray(theta), beside(samples))
 
     def descend(
         self, formula: Formula, rule: Rule, samples: Samples, rows: np.ndarray, state: State, knobs: Knobs, chunk: Chunk
     ) -> tuple[State, np.ndarray | None]:
         """See `gdjax.protocol.Backend`."""
         with self._scope():
-            return programs.run(formula, rule, samples, rows, state, knobs, chunk, self.dtype)
+            return programs.run(formula, rule, beside(samples), rows, state, knobs, chunk, self.dtype)
+
+    def keep_programs(self, folder: Path) -> None:
+        """Keeps compiled programs in `folder` for the processes that follow: JAX's persistent cache, process-wide."""
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+    def _dtype_of(self, x: Any) -> Any:
+        if self.narrow and x.dtype in (np.float16, jnp.bfloat16):
+            return x.dtype
+        return np.dtype(self.dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x.dtype
+
+    def _place(self, x: np.ndarray) -> Any:
+        if self.device is None and x.ndim == 2 and x.nbytes >= SPREAD_BYTES:
+            devices = jax.local_devices()
+            if len(devices) > 1 and len(x) % len(devices) == 0:
+                mesh = jax.make_mesh((len(devices),), (AXIS,), devices=devices, axis_types=(AxisType.Auto,))
+                return NamedSharding(mesh, PartitionSpec(AXIS))
+        # left uncommitted, so that it goes where the rows are
+        return None if self.device is None else self._device()
 
     def _scope(self) -> AbstractContextManager[Any]:
         return jax.enable_x64(self.dtype == "float64")

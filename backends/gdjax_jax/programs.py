@@ -7,11 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.sharding import Mesh
 
 from gdjax.formulas import Formula
 from gdjax.protocol import Chunk
 from gdjax.rule import RUNNING, STATIONARY, Knobs, Rule, State, make_advance
 from gdjax.samples import Samples, block_sums
+from gdjax_jax.sums import evaluate, matmul, mesh_of
 
 TILE_BYTES = 1 << 18
 """A tile of neurons and their samples stay in cache for a whole chunk of steps."""
@@ -19,22 +21,19 @@ TILE_BYTES = 1 << 18
 STEPS = 100
 """Steps that a program has room for; how many it takes is traced."""
 
-matmul = partial(jnp.matmul, precision=lax.Precision.HIGHEST)
-
-
-def evaluate(formula: Formula, theta: jax.Array, samples: Samples) -> tuple[jax.Array, jax.Array]:
-    """Mean cost (K,) and hand-derived gradient (K, P)."""
-    X, y, weight, _, fold = samples
-    return samples.mean(*block_sums(jnp, formula.pointwise(jnp), theta, X, y, weight, fold, matmul))
-
-
-cost_and_gradient = jax.jit(evaluate, static_argnums=0)
+cost_and_gradient = jax.jit(evaluate, static_argnums=(0, 3))
 
 
 @partial(jax.jit, static_argnums=0)
 def grad(formula: Formula, theta: jax.Array, samples: Samples) -> jax.Array:
-    """The gradient (K, P) by `jax.grad` of the cost: neurons are independent, so the sum's gradient holds each one's."""
-    return jax.grad(lambda at: evaluate(formula, at, samples)[0].sum())(theta)
+    """The gradient (K, P) by `jax.grad`: neurons are independent, so the gradient of the costs' sum holds each one's."""
+    X, y, weight, _, fold = samples
+
+    def cost(at: jax.Array) -> jax.Array:
+        sums = block_sums(jnp, formula.pointwise(jnp), at, X.astype(at.dtype), y, weight, fold, matmul)
+        return samples.mean(*sums)[0].sum()
+
+    return jax.grad(cost)(theta)
 
 
 def steps(
@@ -47,6 +46,7 @@ def steps(
     factors: jax.Array,
     batches: jax.Array | None,
     count: jax.Array | None = None,
+    mesh: Mesh | None = None,
 ) -> tuple[State, jax.Array | None]:
     """A chunk of steps of neurons in lockstep, the first `count` of them, ended early where none is running."""
     last = len(factors) if count is None else count
@@ -60,7 +60,7 @@ def steps(
     def step(carry: tuple[Any, State, Any]) -> tuple[Any, State, Any]:
         i, now, seen_costs = carry
         seen = samples if batches is None else samples.batch(jnp, batches[i])
-        now = advance(now, knobs, lambda theta: evaluate(formula, theta, seen), factors[i])
+        now = advance(now, knobs, lambda theta: evaluate(formula, theta, seen, mesh), factors[i])
         if seen_costs is not None:
             seen_costs = seen_costs.at[i].set(now.cost)
         return i + 1, now, seen_costs
@@ -69,7 +69,7 @@ def steps(
     return state, costs
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2), donate_argnums=4)
+@partial(jax.jit, static_argnums=(0, 1, 2, 9), donate_argnums=4)
 def chunk_shared(
     formula: Formula,
     rule: Rule,
@@ -80,9 +80,10 @@ def chunk_shared(
     factors: jax.Array,
     batches: jax.Array | None,
     count: jax.Array,
+    mesh: Mesh | None,
 ) -> tuple[State, jax.Array | None]:
     """A chunk on shared samples: one lockstep of all neurons."""
-    return steps(formula, rule, trace, samples, state, knobs, factors, batches, count)
+    return steps(formula, rule, trace, samples, state, knobs, factors, batches, count, mesh)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2), donate_argnums=6)
@@ -156,7 +157,10 @@ def run(
         if batches is not None and batches.shape[1] > 1:
             batches = np.moveaxis(padded(np.moveaxis(batches, 1, 0)), 0, 1)
         held = samples.take(padded(rows))
-        after, costs = chunk_shared(formula, rule, chunk.trace, held, jax.device_put(state), knobs, factors, batches, steps_taken)
+        mesh = None if batches is not None else mesh_of(samples.X)
+        after, costs = chunk_shared(
+            formula, rule, chunk.trace, held, jax.device_put(state), knobs, factors, batches, steps_taken, mesh
+        )
     else:
 
         def tiled(x: np.ndarray) -> np.ndarray:
@@ -171,7 +175,9 @@ def run(
         )
         after = jax.tree.map(lambda x: np.asarray(x).reshape(size, *x.shape[2:]), after)
         costs = None if costs is None else np.moveaxis(np.asarray(costs), 1, 0).reshape(len(factors), size)
-    return jax.tree.map(lambda x: np.asarray(x)[:count], after), None if costs is None else np.asarray(costs)[:taken, :count]
+    return jax.tree.map(lambda x: np.asarray(x)[:count], after), None if costs is None else np.asarray(costs)[
+        :taken, :count
+    ]
 
 
 def tile_neurons(X: Any) -> int:
