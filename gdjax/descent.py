@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gdjax.rule import Method
 from gdjax.schedules import Schedule
 from gdjax.slab import Slab
 
@@ -16,7 +17,7 @@ CHUNK = 100
 class Descent:
     """How to move."""
 
-    method: str
+    method: str | Method
     schedule: Schedule
     steps: int
     batch_size: int | None

@@ -41,7 +41,7 @@ def fit(
     features: Any = None,
     backend: str | Backend = DEFAULT,
     dtype: str | None = None,
-    method: str = "nesterov",
+    method: Any = "nesterov",
     learning_rate: Any = "auto",
     steps: int = 10_000,
     batch_size: int | None = None,
@@ -69,7 +69,8 @@ def fit(
         features: D names.
         backend: a name or an instance.
         dtype: "float32" or "float64"; by default what X has, integers as float64.
-        method: "plain", "momentum", "nesterov" or "adam".
+        method: "plain", "momentum", "nesterov" or "adam"; on JAX any `optax.GradientTransformation` too, whose updates
+            `learning_rate` multiplies, "auto" for 1.
         learning_rate: "auto", a number in the columns that the descent sees, or a `gdjax.schedules` schedule.
         steps: the most steps.
         batch_size: rows of a mini batch; None for all.
@@ -159,7 +160,7 @@ def run_problem(
     validation: Any,
     backend: Any,
     dtype: str | None,
-    method: str,
+    method: Any,
     learning_rate: Any,
     steps: int,
     batch_size: int | None,
@@ -178,8 +179,7 @@ def run_problem(
 ) -> Run:
     """Trains K neurons on one data set: what `fit` and `sweep` are views of."""
     engine = find_backend(backend, dtype or _dtype_of(backend, data))
-    if method not in METHODS:
-        raise UsageError(f"unknown method {method!r}: known are {', '.join(METHODS)}")
+    method = _method(method, engine, bool((l1 > 0).any()))
     descent = Descent(
         method=method,
         schedule=as_schedule(learning_rate),
@@ -236,6 +236,18 @@ def run_problem(
     if held_out is not None:
         judged = _mean_cost(neuron.pointwise(np), run.raw, data.X, data.y, held_out[fold])
     return _run(problem, engine, run, swept, judged, {**options, "steps": steps})
+
+
+def _method(given: Any, engine: Backend, sparse: bool) -> Any:
+    if isinstance(given, str):
+        if given not in METHODS:
+            raise UsageError(f"unknown method {given!r}: known are {', '.join(METHODS)}")
+        return given
+    from gdjax.optax import as_method
+
+    if sparse:
+        raise UsageError("method: l1 needs a proximal step, which a transformation lacks: pass a named method")
+    return as_method(given, engine.xp)
 
 
 def go_on(run: Run, X: Any, y: Any, steps: int, options: dict[str, Any]) -> Run:

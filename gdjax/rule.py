@@ -7,13 +7,26 @@ how the data is walked is theirs.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 Array = Any
 Evaluate = Callable[[Array], tuple[Array, Array]]
 """theta (K, P) -> the data's cost (K,) and its gradient (K, P)."""
 
 METHODS = ("plain", "momentum", "nesterov", "adam")
+
+
+class Method(Protocol):
+    """A method that is not ours, such as `gdjax.optax.Transformation`: hashable, its memory one flat row a neuron."""
+
+    def init(self, theta: Array) -> Array:
+        """The memory (K, S), NumPy, at theta (K, P)."""
+        ...
+
+    def update(self, gradient: Array, memory: Array, theta: Array) -> tuple[Array, Array]:
+        """What a rate of 1 adds to theta (K, P), and the memory after it."""
+        ...
+
 
 RUNNING, STATIONARY, DIVERGED, EXHAUSTED = 0, 1, 2, 3
 """Phases of a neuron: going on; its gradient met the threshold; its cost left all bounds; it took all its steps."""
@@ -27,13 +40,13 @@ class Rule:
     """What of the descent is fixed at compile time.
 
     Attributes:
-        method: one of `METHODS`.
+        method: one of `METHODS`, or a `Method`.
         backtrack: whether a step that breaks the descent lemma is refused and the rate halved.
         sparse: whether any l1 is over 0, so that steps end in the proximal map.
         folded: whether theta stands for scaled columns while the samples are raw.
     """
 
-    method: str = "nesterov"
+    method: str | Method = "nesterov"
     backtrack: bool = False
     sparse: bool = False
     folded: bool = False
@@ -47,7 +60,7 @@ class State(NamedTuple):
     iterate: Array
     """(K, P) the parameters reached; equal to `point` but for Nesterov's extrapolation."""
     velocity: Array
-    """(K, P) momentum's velocity or Adam's first moment."""
+    """(K, P) momentum's velocity or Adam's first moment; (K, S) the memory of a `Method`."""
     second: Array
     """(K, P) Adam's second moment."""
     momentum: Array
@@ -138,7 +151,10 @@ def make_advance(xp: Any, rule: Rule) -> Callable[[State, Knobs, Evaluate, Array
     def propose(state: State, knobs: Knobs, gradient: Array, rate: Array) -> tuple[Array, Array, Array]:
         velocity, second = state.velocity, state.second
         step = rate[..., None]
-        if rule.method == "momentum":
+        if not isinstance(rule.method, str):
+            added, velocity = rule.method.update(gradient, velocity, state.point)
+            candidate = state.point + step * added * knobs.free
+        elif rule.method == "momentum":
             velocity = MOMENTUM * velocity + gradient
             candidate = state.point - step * velocity
         elif rule.method == "adam":
@@ -227,13 +243,15 @@ def initial_state(xp: Any, rule: Rule, theta: Array, rate: Array) -> State:
     """The state before the first step, at `theta` (K, P) with learning rates `rate` (K,)."""
     count = theta.shape[0]
     none = theta[:, :0]
-    uses_velocity = rule.method in ("momentum", "adam")
+    velocity = xp.zeros_like(theta) if rule.method in ("momentum", "adam") else none
+    if not isinstance(rule.method, str):
+        velocity = rule.method.init(theta)
     infinite = xp.full_like(rate, xp.inf)
     zeros = xp.zeros(count, dtype=xp.int32)
     return State(
         point=theta,
         iterate=theta,
-        velocity=xp.zeros_like(theta) if uses_velocity else none,
+        velocity=velocity,
         second=xp.zeros_like(theta) if rule.method == "adam" else none,
         momentum=xp.ones_like(rate),
         rate=rate,

@@ -34,14 +34,14 @@ def not_certified(condition: float, tolerance: float, dtype: str) -> str:
     )
 
 
-def stable_step(method: str, largest: float) -> float | None:
+def stable_step(method: object, largest: float) -> float | None:
     """The largest stable learning rate on a quadratic of curvature L: 2 / L plain, 2 (1 + m) / L with momentum m = 0.9
     (Polyak, 1964), 4 / (3 L) for Nesterov's as its momentum nears 1; Adam has none."""
-    factor = {"plain": 2.0, "momentum": 3.8, "nesterov": 4 / 3}.get(method)
+    factor = {"plain": 2.0, "momentum": 3.8, "nesterov": 4 / 3}.get(str(method))
     return factor / largest if factor is not None and largest > 0 else None
 
 
-def diverged(step: int, rate: float, method: str, largest: float, finite: bool) -> str:
+def diverged(step: int, rate: float, method: object, largest: float, finite: bool) -> str:
     """The reason of a neuron whose cost left all bounds; `finite`: whether any point before was."""
     stable = stable_step(method, largest)
     advice = "lower learning_rate" if stable is None else f"the largest stable learning_rate is {stable:.4g}"

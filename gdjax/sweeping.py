@@ -36,7 +36,7 @@ def sweep(
     features: Any = None,
     backend: str | Backend = DEFAULT,
     dtype: str | None = None,
-    method: str = "nesterov",
+    method: Any = "nesterov",
     steps: int = 10_000,
     batch_size: int | None = None,
     tolerance: float | None = None,

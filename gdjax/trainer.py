@@ -80,6 +80,8 @@ class Trainer:
 
     def _automatic_rate(self, rows: np.ndarray, largest: np.ndarray) -> np.ndarray:
         """1 / L; for mini batches 1 / (2 L_B), L_B the expected smoothness of a batch (Gower et al., 2019)."""
+        if not isinstance(self.on.descent.method, str):
+            return np.ones(len(rows))  # its rate is inside
         if self.on.descent.method == "adam":
             return np.full(len(rows), 0.05)
         size = self.on.descent.batch_size
