@@ -5,13 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from gdjax.blas import one_blas_thread
 from gdjax.formulas import Formula
 from gdjax.protocol import Chunk
 from gdjax.rule import RUNNING, Knobs, Rule, State, make_advance
 from gdjax.samples import Samples, block_sums
-
-BLOCK_BYTES = 1 << 18
-"""A block of rows and what is computed from it stay in a core's L2 cache."""
+from gdjax_numpy.ranges import BLOCK_BYTES, in_threads, shared_sums
 
 
 @dataclass(frozen=True)
@@ -36,11 +35,14 @@ class NumpyBackend:
         return np
 
     def asarray(self, x: Any) -> np.ndarray:
-        """A copy of `x` in this dtype; an array of this dtype that is read-only is taken as it is."""
+        """A read-only copy of `x`, floats in this dtype; an array of this dtype that is read-only is taken as it is."""
         x = np.asarray(x)
-        if x.dtype.kind == "f" and x.dtype != self.dtype:
-            return x.astype(self.dtype)
-        return x if not x.flags.writeable else x.copy()
+        dtype = np.dtype(self.dtype) if x.dtype.kind == "f" else x.dtype
+        if x.dtype == dtype and not x.flags.writeable:
+            return x
+        kept = np.array(x, dtype)
+        kept.flags.writeable = False  # so that it is not copied again
+        return kept
 
     def to_numpy(self, x: Any) -> np.ndarray:
         """`x` itself."""
@@ -48,32 +50,28 @@ class NumpyBackend:
 
     def cost_and_gradient(self, formula: Formula, theta: np.ndarray, samples: Samples) -> tuple[np.ndarray, np.ndarray]:
         """See `gdjax.protocol.Backend`."""
-        X, y, weight, _, fold = samples
-        pointwise = formula.pointwise(np)
-        rows = X.shape[-2]
-        block = rows if X.ndim == 3 else _block_rows(theta.shape[0], X)
-        cost: Any = 0
-        gradient: Any = 0
-        for start in range(0, rows, block):
-            at = slice(start, start + block)
-            c, g = block_sums(np, pointwise, theta, X[..., at, :], y[..., at], weight[..., at], fold)
-            cost, gradient = cost + c, gradient + g
-        return samples.mean(cost, gradient)
+        with one_blas_thread():
+            if samples.shared:
+                return samples.mean(*shared_sums(formula, theta, samples))
+            X, y, weight = samples[:3]
+            return samples.mean(*block_sums(np, formula.pointwise(np), theta, X, y, weight))
 
     def descend(
         self, formula: Formula, rule: Rule, samples: Samples, rows: np.ndarray, state: State, knobs: Knobs, chunk: Chunk
     ) -> tuple[State, np.ndarray | None]:
         """See `gdjax.protocol.Backend`."""
         tile = len(rows) if samples.shared else _tile_neurons(samples.X)
-        parts = []
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            for start in range(0, len(rows), tile):
-                at = slice(start, start + tile)
-                batches = chunk.batches
-                if batches is not None and batches.shape[1] > 1:
-                    batches = batches[:, at]
-                part = (samples.take(rows[at]), State(*(a[at] for a in state)), _take_knobs(knobs, at))
-                parts.append(self._run(formula, rule, *part, chunk._replace(batches=batches)))
+
+        def run(start: int) -> tuple[State, np.ndarray | None]:
+            at = slice(start, start + tile)
+            batches = chunk.batches
+            if batches is not None and batches.shape[1] > 1:
+                batches = batches[:, at]
+            part = (samples.take(rows[at]), State(*(a[at] for a in state)), _take_knobs(knobs, at))
+            return self._run(formula, rule, *part, chunk._replace(batches=batches))
+
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"), one_blas_thread():
+            parts = in_threads(run, range(0, len(rows), tile))
         joined = State(*(np.concatenate(columns) for columns in zip(*(s for s, _ in parts), strict=True)))
         trace = np.concatenate([t for _, t in parts if t is not None], axis=1) if chunk.trace else None
         return joined, trace
@@ -92,11 +90,6 @@ class NumpyBackend:
             if trace is not None:
                 trace[i] = state.cost
         return state, trace
-
-
-def _block_rows(neurons: int, X: np.ndarray) -> int:
-    per_row = X.itemsize * (X.shape[1] + 3 * neurons)
-    return max(64, BLOCK_BYTES // per_row // 64 * 64)
 
 
 def _tile_neurons(X: np.ndarray) -> int:

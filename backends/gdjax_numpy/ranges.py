@@ -1,0 +1,87 @@
+"""Fixed ranges of rows, shared out to threads and added up in order: the result does not depend on the threads."""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import TypeVar
+
+import numpy as np
+
+from gdjax.blas import one_blas_thread
+from gdjax.formulas import Formula
+from gdjax.samples import Samples, block_sums
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+BLOCK_BYTES = 1 << 18
+"""A block of rows and what is computed from it stay in a core's L2 cache."""
+RANGE_BYTES = 1 << 22
+"""A range of fewer bytes of X costs more to hand to a thread than it gains."""
+RANGES = 64
+"""At most: enough to keep many cores busy to the end."""
+NEURONS = 64
+"""Neurons whose pre-activations of a block are held at once."""
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@cache
+def _pool(process: int, threads: int) -> ThreadPoolExecutor:
+    # by process: threads do not survive a fork
+    return ThreadPoolExecutor(threads, thread_name_prefix="gdjax")
+
+
+def in_threads(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    """`[work(i) for i in items]` on all cores, BLAS held to one thread each."""
+    threads = cores()
+    if threads == 1 or len(items) == 1:
+        return [work(item) for item in items]
+
+    def quiet(item: Item) -> Result:
+        # the state of floating-point warnings is each thread's own
+        with np.errstate(**state):
+            return work(item)
+
+    state = np.geterr()
+    with one_blas_thread():
+        return list(_pool(os.getpid(), threads).map(quiet, items))
+
+
+def shared_sums(formula: Formula, theta: np.ndarray, samples: Samples) -> tuple[np.ndarray, np.ndarray]:
+    """The sums of weight * cost (K,) and weight * gradient (K, P) over shared samples; memory flat in N and K."""
+    rows = len(samples.X)
+    bytes_per_row = max(1, samples.X.shape[1]) * samples.X.itemsize
+    length = max(-(-rows // RANGES), RANGE_BYTES // bytes_per_row, 1)
+    ranges = [range(start, min(rows, start + length)) for start in range(0, rows, length)]
+    parts = in_threads(lambda part: _range_sums(formula, theta, samples, part), ranges)
+    cost, gradient = parts[0]
+    for more_cost, more_gradient in parts[1:]:
+        cost += more_cost
+        gradient += more_gradient
+    return cost, gradient
+
+
+def _range_sums(formula: Formula, theta: np.ndarray, samples: Samples, part: range) -> tuple[np.ndarray, np.ndarray]:
+    X, y, weight, _, fold = samples
+    pointwise = formula.pointwise(np)
+    cost, gradient = np.zeros(len(theta), theta.dtype), np.zeros_like(theta)
+    block = _block_rows(min(len(theta), NEURONS), X)
+    for start in range(part.start, part.stop, block):
+        at = slice(start, min(part.stop, start + block))
+        for first in range(0, len(theta), NEURONS):
+            some = slice(first, first + NEURONS)
+            folds = None if fold is None else fold[some]
+            c, g = block_sums(np, pointwise, theta[some], X[at], y[at], weight[:, at], folds, np.matmul)
+            cost[some] += c
+            gradient[some] += g
+    return cost, gradient
+
+
+def _block_rows(neurons: int, X: np.ndarray) -> int:
+    per_row = X.itemsize * (X.shape[1] + 3 * neurons)
+    return max(64, BLOCK_BYTES // per_row // 64 * 64)
