@@ -70,7 +70,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _WHERE:
         return getattr(importlib.import_module(f"gdjax.{_WHERE[name]}"), name)
-    if name in ("schedules", "testing", "sklearn", "tables"):
+    if name in ("callbacks", "schedules", "testing", "sklearn", "tables"):
         return importlib.import_module(f"gdjax.{name}")
     raise AttributeError(f"module 'gdjax' has no attribute {name!r}")
 
