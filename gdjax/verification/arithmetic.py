@@ -112,7 +112,5 @@ def moved(arithmetic: Arithmetic, a: Number | Truth, move: Callable[[Array], Any
 def taken(arithmetic: Arithmetic, a: Number | Truth, index: Array) -> Number | Truth:
     """The flattened entries at `index`."""
     if isinstance(a, Truth):
-        return Truth(
-            a.value.reshape(-1)[index], None if a.doubt is None else a.doubt.reshape(-1)[index], a.depends
-        )
+        return Truth(a.value.reshape(-1)[index], None if a.doubt is None else a.doubt.reshape(-1)[index], a.depends)
     return arithmetic.take(a, index)

@@ -1,7 +1,7 @@
 """A Taylor-order test with a noise floor, for costs that cannot be interpreted.
 
-Along a direction d, f(x + h d) - f(x - h d) - 2 h g.d shrinks like h^3 where g is the gradient and f smooth, like h where g
-is wrong. Rounding of f sets a floor: only remainders above it count.
+Along a direction d, f(x + h d) - f(x - h d) - 2 h g.d shrinks like h^3 where g is the gradient and f smooth, like h
+where g is wrong. Rounding of f sets a floor: only remainders above it count.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def taylor(
         except Broken as error:
             yield Finding("contract", "fail", str(error))
             return
-        except Exception:
+        except Exception:  # noqa: BLE001
             continue
         judged += 1
         rng = np.random.default_rng(number)

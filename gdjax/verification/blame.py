@@ -1,8 +1,8 @@
 """Which term of the gradient is wrong, judged by how the manual gradient departs from the exact one.
 
-A gradient of a mean loss is factor * sum of weights * gate * residual * x, plus penalties. Each term leaves its own mark:
-a wrong factor scales every component alike; a wrong penalty does not care about the data; a wrong gate shows where a side
-of the kink is closed or mixed; a wrong sum needs several samples; a wrong residual depends on the labels.
+A gradient of a mean loss is factor * sum of weights * gate * residual * x, plus penalties. Each term leaves its own
+mark: a wrong factor scales every component alike; a wrong penalty does not care about the data; a wrong gate shows
+where a side of the kink is closed or mixed; a wrong sum needs several samples; a wrong residual depends on the labels.
 """
 
 from __future__ import annotations
@@ -208,7 +208,9 @@ class _Blame:
                 answer, outputs = self.check.oracle(args), self.check.subject(args).outputs
             except (NotSupported, Opaque, OutOfTime, Broken):
                 continue
-            exact = np.concatenate([np.ravel(ex.to_float(g)) for g in answer.gradient]) if answer.gradient else np.zeros(1)
+            exact = (
+                np.concatenate([np.ravel(ex.to_float(g)) for g in answer.gradient]) if answer.gradient else np.zeros(1)
+            )
             before = np.concatenate([np.ravel(e) for e in o.exact])
             used = (exact != 0) & (before != 0) if exact.shape == before.shape else np.zeros(1, bool)
             if not used.any() or np.array_equal(exact, before):

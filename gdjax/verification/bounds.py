@@ -47,9 +47,13 @@ class Bounds:
                 resolved = self._errors(program, args, True, False, rounded_constants)
             except (NotSupported, Opaque, OutOfTime):
                 continue
-            if len(tight) != len(self.wrt) or any(np.shape(t) != np.shape(e) for t, e in zip(tight, exact, strict=True)):
+            if len(tight) != len(self.wrt) or any(
+                np.shape(t) != np.shape(e) for t, e in zip(tight, exact, strict=True)
+            ):
                 continue
             self.source = name
+            if name == "gradient" and not all(np.isfinite(t).all() for t in tight):
+                tight, loose, resolved = self._finite_elsewhere(args, tight, loose, resolved, rounded_constants)
             factor = 2.0 if name == "gradient" else 4.0
             wide = [
                 factor * np.where(t == 0, r, t if name == "gradient" else np.maximum(t, w))
@@ -62,6 +66,29 @@ class Bounds:
         top = max((float(np.max(np.abs(e), initial=0.0)) for e in exact), default=0.0)
         wide = [np.full(np.shape(e), 8 * gamma(count, unit) * top) for e in exact]
         return Bound(tuple(wide), tuple(wide))
+
+    def _finite_elsewhere(
+        self,
+        args: Sequence[Any],
+        tight: list[Array],
+        loose: list[Array],
+        resolved: list[Array],
+        rounded_constants: bool,
+    ) -> tuple[list[Array], list[Array], list[Array]]:
+        """Where the gradient divides by zero or overflows on its way, what autodiff of the cost would allow instead."""
+        if self.reference is None:
+            return tight, loose, resolved
+        try:
+            first = self._errors(self.reference, args, False, True, rounded_constants)
+            every = self._errors(self.reference, args, True, False, rounded_constants)
+        except (NotSupported, Opaque, OutOfTime):
+            return tight, loose, resolved
+        places = [np.isfinite(t) for t in tight]
+        return (
+            [np.where(ok, t, f) for ok, t, f in zip(places, tight, first, strict=True)],
+            [np.where(ok, w, e) for ok, w, e in zip(places, loose, every, strict=True)],
+            [np.where(ok, r, e) for ok, r, e in zip(places, resolved, every, strict=True)],
+        )
 
     def _errors(
         self, program: Program, args: Sequence[Any], every: bool, doubts: bool, rounded_constants: bool
@@ -100,9 +127,9 @@ def has_rounded_constants(traced: Any, digits: int) -> bool:
             return True
         for value in eqn.params.values():
             for inner in value if isinstance(value, (tuple, list)) else (value,):
-                if hasattr(inner, "eqns") or hasattr(inner, "jaxpr"):
-                    if has_rounded_constants(inner, digits):
-                        return True
+                nested = hasattr(inner, "eqns") or hasattr(inner, "jaxpr")
+                if nested and has_rounded_constants(inner, digits):
+                    return True
     return False
 
 

@@ -61,7 +61,9 @@ def verified(task: Task, time_limit: float = 120.0, memory_limit: int = 8 << 30)
                 command, input=sent, capture_output=True, text=True, timeout=time_limit, cwd=os.getcwd(), check=False
             )
         except subprocess.TimeoutExpired as error:
-            raise UsageError(f"verifying {task.gradient} took more than {time_limit:g} s: raise --time-limit") from error
+            raise UsageError(
+                f"verifying {task.gradient} took more than {time_limit:g} s: raise --time-limit"
+            ) from error
         result = Path(folder, RESULT)
         if not result.exists():
             last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]

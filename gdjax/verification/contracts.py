@@ -17,7 +17,9 @@ def fail(message: str, where: str = "") -> Finding:
     return Finding("contract", "fail", message, where)
 
 
-def shapes_and_dtypes(outcome: Outcome, args: Sequence[Any], wrt: Sequence[int], names: Sequence[str]) -> Iterator[Finding]:
+def shapes_and_dtypes(
+    outcome: Outcome, args: Sequence[Any], wrt: Sequence[int], names: Sequence[str]
+) -> Iterator[Finding]:
     """Each output has its argument's shape, and its dtype or the one that the arguments promote to."""
     arrays = [np.asarray(a) for a in args if isinstance(a, (np.ndarray, np.generic))]
     promoted = np.result_type(*(a.dtype for a in arrays))

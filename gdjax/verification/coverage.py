@@ -52,7 +52,9 @@ class Coverage:
             low, high = (array, array) if domain.fixed else (domain.low, domain.high)
             low, high = np.maximum(low, -_WIDEST), np.minimum(high, _WIDEST)
             shape = array.shape
-            boxes.append((Interval(np.broadcast_to(low, shape).astype(float), np.broadcast_to(high, shape).astype(float), True),))
+            boxes.append(
+                (Interval(np.broadcast_to(low, shape).astype(float), np.broadcast_to(high, shape).astype(float), True),)
+            )
         A = Intervals()
         try:
             self.program.run(Walk([A]), args, boxes)

@@ -105,7 +105,9 @@ def signed(example: Any) -> Domain:
     return NAMED["real"]
 
 
-def lattice(domain: Domain, rng: np.random.Generator, shape: tuple[int, ...], bits: int = 3, step: float = 0.5) -> Array:
+def lattice(
+    domain: Domain, rng: np.random.Generator, shape: tuple[int, ...], bits: int = 3, step: float = 0.5
+) -> Array:
     """Small multiples of a power of two within the domain: up to 2**bits of them on each side of zero."""
     top = 1 << bits
     if domain.whole:

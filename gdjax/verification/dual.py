@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -84,7 +85,9 @@ class Duals:
     def _integer_power(self, a: Dual, exponent: int, depends: bool) -> Dual:
         if exponent < 0:
             return self.div(Dual(ex.from_fraction(1)), self._integer_power(a, -exponent, depends))
-        result = Dual(ex.add(ex.multiply(a.value, ex.from_fraction(0)), ex.from_fraction(1)), None, a.depends or depends)
+        result = Dual(
+            ex.add(ex.multiply(a.value, ex.from_fraction(0)), ex.from_fraction(1)), None, a.depends or depends
+        )
         for _ in range(exponent):
             result = self.mul(result, a)
         return result
@@ -187,7 +190,26 @@ class Duals:
         return ex.to_float(a.value)
 
     def order(self, a: Dual, axis: int) -> Array:
-        return ex.order(a.value, axis)
+        """Indices that sort; equal values in the order of their derivatives along the direction."""
+        if a.tangent is None:
+            return ex.order(a.value, axis)
+        along = (
+            None
+            if self.direction is None
+            else np.moveaxis(ex.to_fractions(_along(a.tangent, self.direction)), axis, -1)
+        )
+        values = np.moveaxis(ex.to_fractions(a.value), axis, -1)
+        tangents = np.moveaxis(a.tangent.num, axis + 1, -1)
+        out = np.empty(values.shape, np.int64)
+        for place in np.ndindex(values.shape[:-1]):
+            row = values[place]
+            keys = [(v, 0 if along is None else along[place][i], i) for i, v in enumerate(row)]
+            out[place] = [i for _, _, i in sorted(keys)]
+            for first, second in pairwise(out[place]):
+                step = tangents[(slice(None), *place, second)] - tangents[(slice(None), *place, first)]
+                if row[first] == row[second] and np.any(step != 0):
+                    self.tied.append(step[:, None])
+        return np.moveaxis(out, -1, axis)
 
 
 ROUNDINGS = {

@@ -28,9 +28,9 @@ _SAME = ("exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sqrt", "cbrt"
 _UFUNCS.update({name: name for name in (*_SAME, "tanh", "erf", "erfc")})
 _COMPARED = {"gt", "ge", "lt", "le", "eq", "ne", "max", "min", "abs", "sign"}
 _MOVES = {
-    "reshape", "ravel", "transpose", "swapaxes", "moveaxis", "rollaxis", "expand_dims", "squeeze", "broadcast_to", "flip",
-    "fliplr", "flipud", "roll", "tile", "repeat", "diagonal", "take", "atleast_1d", "atleast_2d", "rot90", "take_along_axis",
-    "matrix_transpose",
+    "reshape", "ravel", "transpose", "swapaxes", "moveaxis", "rollaxis", "expand_dims", "squeeze", "broadcast_to",
+    "flip", "fliplr", "flipud", "roll", "tile", "repeat", "diagonal", "take", "atleast_1d", "atleast_2d", "rot90",
+    "take_along_axis", "matrix_transpose",
 }  # fmt: skip
 Function = Callable[..., Any]
 _FUNCTIONS: dict[str, Function] = {}
@@ -294,12 +294,16 @@ def _moved(walk: Walk, function: Callable[[Any], Any], a: Any) -> Duck:
 
 
 @_function("sum")
-def _sum(walk: Walk, a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, **kw: Any) -> Duck:
+def _sum(
+    walk: Walk, a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, **kw: Any
+) -> Duck:
     return _reduce(walk, "add", a, axis=axis, keepdims=keepdims)
 
 
 @_function("mean")
-def _mean(walk: Walk, a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, **kw: Any) -> Duck:
+def _mean(
+    walk: Walk, a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, **kw: Any
+) -> Duck:
     a = _lift(walk, a)
     count = int(np.prod([a.shape[i] for i in _axes(axis, a.ndim)], dtype=np.int64))
     return _sum(walk, a, axis, keepdims=keepdims) / count

@@ -259,7 +259,9 @@ def _quotient(x: Any, y: Any) -> Any:
 
 def truncated_quotient(a: Exact, b: Exact) -> Exact:
     """Integer division towards zero, of integers."""
-    return from_object(_elementwise2(lambda x, y: _truncate(Fraction(x) / y) if y else 0, to_fractions(a), to_fractions(b)))
+    return from_object(
+        _elementwise2(lambda x, y: _truncate(Fraction(x) / y) if y else 0, to_fractions(a), to_fractions(b))
+    )
 
 
 def _truncate(x: Any) -> int:
@@ -293,8 +295,7 @@ def take(a: Exact, index: Array, lead: int = 0) -> Exact:
     if lead:
         flat = a.num.reshape(*a.num.shape[:lead], -1)
         return Exact(flat[(slice(None),) * lead + (index,)], a.den, a.bits, a.mp)
-    taken = a.num.reshape(-1)[index]
-    return Exact(taken if isinstance(taken, np.ndarray) else taken, a.den, a.bits, a.mp)
+    return Exact(a.num.reshape(-1)[index], a.den, a.bits, a.mp)
 
 
 def concatenate(arrays: Sequence[Exact], axis: int) -> Exact:
@@ -328,7 +329,7 @@ def total(a: Exact, axes: tuple[int, ...]) -> Exact:
 def matmul(a: Exact, b: Exact) -> Exact:
     """Batched matrix product of (..., M, K) by (..., K, N)."""
     if a.shape[-1] == 0:
-        return zeros(np.broadcast_shapes(a.shape[:-2], b.shape[:-2]) + (a.shape[-2], b.shape[-1]))
+        return zeros((*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1]))
     if a.mp or b.mp:
         return Exact(np.asarray(np.matmul(to_mp(a).num, to_mp(b).num), object), mp=True)
     bits = a.bits + b.bits + int(a.shape[-1]).bit_length()

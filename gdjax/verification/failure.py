@@ -40,7 +40,12 @@ class Failure:
         if digits is not None:
             message = "the gradient is wrong in the last digits where every correct formula is exact"
         return Failure(
-            message, smallest.case.label, first, term(check, failures, digits is not None), code(check, smallest), tuple(components)
+            message,
+            smallest.case.label,
+            first,
+            term(check, failures, digits is not None),
+            code(check, smallest),
+            tuple(components),
         )
 
 
@@ -61,7 +66,7 @@ def _components(check: Check, observation: Observation, wrong: Sequence[Any]) ->
             bad = bool(wrong[k][index])
             if bad and not first:
                 first = name
-            if len(found) < _MOST_COMPONENTS or bad and not any(c.wrong for c in found):
+            if len(found) < _MOST_COMPONENTS or (bad and not any(c.wrong for c in found)):
                 found.append(
                     Component(
                         name, float(out[index]), _text(fractions[index]), float(close[index]),

@@ -32,7 +32,8 @@ def page(report: Report) -> str:
 
 
 def _sections(report: Report) -> Iterable[str]:
-    facts = f"{report.dtype}, kinks &ldquo;{escape(report.kinks)}&rdquo;, {len(report.inputs)} inputs, {report.seconds:.2f} s"
+    kinks = f"kinks &ldquo;{escape(report.kinks)}&rdquo;"
+    facts = f"{report.dtype}, {kinks}, {len(report.inputs)} inputs, {report.seconds:.2f} s"
     yield f'<p>Verdict: <strong class="{report.verdict}">{report.verdict}</strong> ({facts}).</p>'
     if report.component:
         yield f"<p>First wrong component: <code>{escape(report.component)}</code></p>"
@@ -50,14 +51,22 @@ def _sections(report: Report) -> Iterable[str]:
     if report.inputs:
         yield _section("Errors", _plot(report.inputs))
     if report.coverage:
-        rows = [(b.of, b.site, ", ".join(b.met), ", ".join(b.missing), ", ".join(b.impossible)) for b in report.coverage]
+        rows = [
+            (b.of, b.site, ", ".join(b.met), ", ".join(b.missing), ", ".join(b.impossible)) for b in report.coverage
+        ]
         yield _section("Branches", _table(("of", "comparison", "met", "missing", "proved impossible"), rows))
     if report.oracles:
         yield _section("Judged by", "<ul>" + "".join(f"<li>{escape(o)}</li>" for o in report.oracles) + "</ul>")
     if report.inputs:
         head = ("input", "sizes", "outcome", "largest error", "allowed")
         rows = [
-            (i.label, ", ".join(f"{k}={v}" for k, v in i.sizes.items()), i.outcome, f"{i.worst:.3g}", f"{i.allowed:.3g}")
+            (
+                i.label,
+                ", ".join(f"{k}={v}" for k, v in i.sizes.items()),
+                i.outcome,
+                f"{i.worst:.3g}",
+                f"{i.allowed:.3g}",
+            )
             for i in report.inputs
         ]
         yield _section("Inputs", _table(head, rows, [i.outcome == "wrong" for i in report.inputs]))

@@ -18,8 +18,8 @@ from gdjax.verification.oracle import Answer
 
 @dataclass(frozen=True)
 class Observation:
-    """One input with what came out: `wrong` marks entries outside any rounding, `last` those off in the last digits where
-    every correct formula should be exact."""
+    """One input with what came out: `wrong` marks entries outside any rounding, `last` those off in the last digits
+    where every correct formula should be exact."""
 
     case: Case
     answer: Answer
@@ -37,7 +37,7 @@ class Observation:
 
 
 def expected(answer: Answer, outputs: Sequence[Array], kinks: str) -> tuple[Exact, ...]:
-    """What to compare with: under "subgradient", the point of the one-sided derivatives' segment next to the outputs."""
+    """What to compare with: under "subgradient", the point between the one-sided derivatives next to the outputs."""
     if kinks != "subgradient" or answer.kind != "kink" or answer.sides is None:
         return answer.gradient
     if not all(np.isfinite(o).all() for o in outputs):
@@ -139,8 +139,8 @@ def judged_exactly(
 class LastDigits:
     """Last-digit differences where exact formulas agree bit for bit, gathered over inputs.
 
-    A correct formula may round on its way (normalised weights, a running mean): its last digits then differ at some inputs,
-    either way. A wrong factor moves the last digits at every input, one way, or shows where all sizes are 1.
+    A correct formula may round on its way (normalised weights, a running mean): its last digits then differ at some
+    inputs, either way. A wrong factor moves the last digits at every input, one way, or shows where all sizes are 1.
     """
 
     seen: dict[tuple[int, bool], list[float]] = field(default_factory=dict)

@@ -50,7 +50,16 @@ def _pointwise(formula: Any, xp: Any, compiled: Callable[..., Any], dtype: str, 
     y = np.array([1.0, 0.0, 1.0]) if kind == "binary" else np.array([1.5, 0.0, 0.25])
     label = f"slope of {formula.activation.name}, {formula.loss.name}"
     return checked(
-        cost, gradient, (np.array([0.5, -1.0, 2.0]), y), (0,), ("N", "N"), dtype, "zero", {1: kind}, seconds, label,
+        cost,
+        gradient,
+        (np.array([0.5, -1.0, 2.0]), y),
+        (0,),
+        ("N", "N"),
+        dtype,
+        "zero",
+        {1: kind},
+        seconds,
+        label,
         MOST_POINTWISE,
     )
 
@@ -99,7 +108,11 @@ def _neuron(neuron: Any, backend: Any, dtype: str, kinks: str, seconds: float) -
     formula = verify_formula(neuron, dtype, seconds)
     kind = _DOMAINS.get(neuron.formula.loss.domain, "real")
     rng = np.random.default_rng(0)
-    y = {"real": rng.normal(size=12), "binary": np.arange(12) % 2.0, "nonnegative": rng.integers(0, 5, 12).astype(float)}
+    y = {
+        "real": rng.normal(size=12),
+        "binary": np.arange(12) % 2.0,
+        "nonnegative": rng.integers(0, 5, 12).astype(float),
+    }
     args = (rng.normal(size=3), 0.5, rng.normal(size=(12, 3)), y[kind], rng.integers(1, 4, 12).astype(float))
     label = f"{neuron.formula.activation.name}, {neuron.formula.loss.name} on {backend.name}"
     walked = checked(

@@ -60,7 +60,9 @@ class Oracle:
             return Answer("smooth", value, gradient, None, rational)
         return self._at_kink(args, value, shapes, tied, rational)
 
-    def _at_kink(self, args: Sequence[Any], value: Exact, shapes: list[Any], tied: list[Array], rational: bool) -> Answer:
+    def _at_kink(
+        self, args: Sequence[Any], value: Exact, shapes: list[Any], tied: list[Array], rational: bool
+    ) -> Answer:
         ahead = _direction(sum(int(np.prod(s, dtype=int)) for s in shapes))
         values, (one, other), _ = self._walk(args, [ahead, ex.negative(ahead)])
         if not _same(values[0], values[1]):
@@ -136,7 +138,9 @@ def inputs(args: Sequence[Any], varying: Sequence[int], wrt: Sequence[int], side
     return found
 
 
-def values_of(program: Program, args: Sequence[Any], limit: float = 10.0, listener: Callable[[Meeting], None] | None = None) -> list[Exact]:
+def values_of(
+    program: Program, args: Sequence[Any], limit: float = 10.0, listener: Callable[[Meeting], None] | None = None
+) -> list[Exact]:
     """The program's outputs in exact arithmetic."""
     A = Duals(None, Context(deadline=time.monotonic() + limit, listener=listener))
     outs = program.run(Walk([A]), args, inputs(args, program.varying, ()))
@@ -194,7 +198,9 @@ def _nearest_zero(a: Array, b: Array) -> list[Any]:
 
 def _direction(count: int, seed: int = 0) -> Exact:
     rng = np.random.default_rng([seed, count])
-    return Exact(rng.integers(1, 1 << 20, count) * 2 + 1 if seed == 0 else rng.integers(-(1 << 20), 1 << 20, count) * 2 + 1)
+    return Exact(
+        rng.integers(1, 1 << 20, count) * 2 + 1 if seed == 0 else rng.integers(-(1 << 20), 1 << 20, count) * 2 + 1
+    )
 
 
 def _column(tangent: Exact) -> Exact:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gdjax.verification.arithmetic import Arithmetic, Number, NotSupported, Truth, moved, taken
+from gdjax.verification.arithmetic import Arithmetic, NotSupported, Number, Truth, moved, taken
 from gdjax.verification.exact import Array
 
 Value = Number | Truth
@@ -313,11 +313,26 @@ def _concatenate(A: Arithmetic, p: dict[str, Any], *arrays: Value) -> Value:
     return A.concat([number(A, a) for a in arrays], p["dimension"])
 
 
+@rule("stack")
+def _stack(A: Arithmetic, p: dict[str, Any], *arrays: Value) -> Value:
+    lifted = [moved(A, a, lambda x: np.expand_dims(x, p["axis"])) for a in arrays]
+    return _concatenate(A, {"dimension": p["axis"]}, *lifted)
+
+
+@rule("unstack")
+def _unstack(A: Arithmetic, p: dict[str, Any], a: Value) -> list[Value]:
+    size = (a.shape if isinstance(a, Truth) else A.shape(a))[p["axis"]]
+    return [moved(A, a, lambda x, i=i: np.take(x, i, p["axis"])) for i in range(size)]
+
+
 @rule("pad")
 def _pad(A: Arithmetic, p: dict[str, Any], a: Value, filling: Value) -> Value:
     a, filling = number(A, a), number(A, filling)
     shape = A.shape(a)
-    sizes = [max(n + (n - 1) * inner, 0) + low + high for n, (low, high, inner) in zip(shape, p["padding_config"], strict=True)]
+    sizes = [
+        max(n + (n - 1) * inner, 0) + low + high
+        for n, (low, high, inner) in zip(shape, p["padding_config"], strict=True)
+    ]
     index = np.full(sizes, -1)
     source = np.arange(math.prod(shape)).reshape(shape)
     for place in np.ndindex(*shape):
@@ -377,7 +392,9 @@ def _destinations(p: dict[str, Any], shape: tuple[int, ...], at: Array, sizes: t
 
     def scatter(updates: Any) -> Any:
         dimensions, mode = p["dimension_numbers"], p["mode"]
-        return lax.scatter_add(np.zeros(shape), at, updates, dimensions, mode=mode, unique_indices=clean["unique_indices"])
+        return lax.scatter_add(
+            np.zeros(shape), at, updates, dimensions, mode=mode, unique_indices=clean["unique_indices"]
+        )
 
     with jax.enable_x64(True):
         _, transpose = jax.vjp(scatter, np.zeros(sizes))
@@ -537,9 +554,23 @@ def _dot_general(A: Arithmetic, p: dict[str, Any], a: Value, b: Value) -> Value:
     free_b = [i for i in range(len(shape_b)) if i not in (*contract_b, *batch_b)]
     batch = math.prod(shape_a[i] for i in batch_a)
     inner = math.prod(shape_a[i] for i in contract_a)
-    left = moved(A, a, lambda x: np.transpose(x, (*batch_a, *free_a, *contract_a)).reshape(batch, -1, inner) if x.size else
-                 x.reshape(batch, math.prod(shape_a[i] for i in free_a), inner))
-    right = moved(A, b, lambda x: np.transpose(x, (*batch_b, *contract_b, *free_b)).reshape(batch, inner, -1) if x.size else
-                  x.reshape(batch, inner, math.prod(shape_b[i] for i in free_b)))
+    left = moved(
+        A,
+        a,
+        lambda x: (
+            np.transpose(x, (*batch_a, *free_a, *contract_a)).reshape(batch, -1, inner)
+            if x.size
+            else x.reshape(batch, math.prod(shape_a[i] for i in free_a), inner)
+        ),
+    )
+    right = moved(
+        A,
+        b,
+        lambda x: (
+            np.transpose(x, (*batch_b, *contract_b, *free_b)).reshape(batch, inner, -1)
+            if x.size
+            else x.reshape(batch, inner, math.prod(shape_b[i] for i in free_b))
+        ),
+    )
     out = (*(shape_a[i] for i in batch_a), *(shape_a[i] for i in free_a), *(shape_b[i] for i in free_b))
     return moved(A, A.matmul(left, right), lambda x: x.reshape(out))

@@ -1,4 +1,4 @@
-"""A user's function as something that can be interpreted: by its jaxpr, or, written in NumPy, by running it on ducks."""
+"""A user's function, to be interpreted: by its jaxpr, or, written in NumPy, by running it on ducks."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Program:
             try:
                 given = [np.asarray(args[i]) for i in self.varying]
                 traced = jax.make_jaxpr(only_varying)(*given)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001
                 self.why = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
                 traced = None
         self._traces[key] = traced

@@ -1,7 +1,7 @@
 """Running error analysis: each float operation carries a bound on its distance from the exact result.
 
-The model is Higham's: fl(a op b) = (a op b)(1 + d), |d| <= u, and a sum or inner product of n terms in any order, blocked
-or fused, errs by at most gamma_n = n u / (1 - n u) times the sum of the terms' sizes (Accuracy and Stability of
+The model is Higham's: fl(a op b) = (a op b)(1 + d), |d| <= u, and a sum or inner product of n terms in any order,
+blocked or fused, errs by at most gamma_n = n u / (1 - n u) times the sum of the terms' sizes (Accuracy and Stability of
 Numerical Algorithms, 2nd ed., sections 3.1 and 3.3). Where a result is representable, and for a sum every partial sum
 in any order, the bound is 0: on such inputs every correct implementation agrees bit for bit.
 """
@@ -114,7 +114,9 @@ class RunningErrors:
             residual = (product - a.value) + _product_residual(value, b.value, product)
             made = self._made(value, residual, spread, a.depends or b.depends)
             # A compiler may multiply by the reciprocal instead: one rounding more.
-            return Running(made.value, np.where(made.error > 0, made.error + self.unit * np.abs(value), 0.0), made.depends)
+            return Running(
+                made.value, np.where(made.error > 0, made.error + self.unit * np.abs(value), 0.0), made.depends
+            )
 
     def power(self, a: Running, b: Running) -> Running:
         exponents = np.unique(b.value)
@@ -210,7 +212,9 @@ class RunningErrors:
             exact = (spread == 0) & (whole <= np.exp2(np.minimum(lowest + self.digits, 1023.0)))
             if self.every:
                 exact = exact & (terms <= 1)
-            return Running(np.asarray(np.sum(a.value, axis=axes)), np.where(exact, 0.0, spread + gamma * whole), a.depends)
+            return Running(
+                np.asarray(np.sum(a.value, axis=axes)), np.where(exact, 0.0, spread + gamma * whole), a.depends
+            )
 
     def matmul(self, a: Running, b: Running) -> Running:
         with np.errstate(all="ignore"):

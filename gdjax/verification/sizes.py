@@ -26,13 +26,17 @@ def parsed(shapes: Sequence[Any] | None, args: Sequence[Any], varying: Sequence[
     spec: list[tuple[str | int, ...]] = []
     sizes: Sizes = {}
     for place, (text, arg) in enumerate(zip(shapes, args, strict=True)):
-        axes = tuple(int(t) if t.isdigit() else t for t in str(text).replace(",", " ").split()) if text is not None else ()
+        axes = (
+            tuple(int(t) if t.isdigit() else t for t in str(text).replace(",", " ").split()) if text is not None else ()
+        )
         if place not in varying:
             spec.append(())
             continue
         actual = np.shape(arg)
         if len(axes) != len(actual):
-            raise UsageError(f"shapes[{place}] = {text!r} has {len(axes)} axes, the example's argument has {len(actual)}")
+            raise UsageError(
+                f"shapes[{place}] = {text!r} has {len(axes)} axes, the example's argument has {len(actual)}"
+            )
         for axis, n in zip(axes, actual, strict=True):
             if isinstance(axis, int):
                 if axis != n:

@@ -39,7 +39,9 @@ class Steering:
         except (NotSupported, Opaque, OutOfTime):
             return []
 
-    def onto(self, args: Args, meeting: Meeting, element: int, target: Fraction, rng: np.random.Generator) -> Iterator[Args]:
+    def onto(
+        self, args: Args, meeting: Meeting, element: int, target: Fraction, rng: np.random.Generator
+    ) -> Iterator[Args]:
         """Inputs at which that comparison's difference is the target: one input scalar moved, exactly."""
         if meeting.difference.tangent is None:
             return
@@ -56,7 +58,7 @@ class Steering:
                 yield moved
 
     def shifted(self, args: Args, place: int, step: Fraction) -> Args | None:
-        """The arguments with one scalar, counted through all movable ones, moved by an exact step; None if it cannot."""
+        """The arguments with one scalar, counted through all movable ones, moved by an exact step; else None."""
         for i in self.movable:
             array = np.asarray(args[i])
             if place >= array.size:

@@ -70,7 +70,7 @@ class Subject:
         """A copy that shares no state, as far as copying can tell; None where it cannot be copied."""
         try:
             return Subject(copy.deepcopy(self.gradient), self.count, self.wide)
-        except Exception:
+        except Exception:  # noqa: BLE001
             return None
 
 

@@ -74,9 +74,7 @@ FUNCTIONS: dict[str, Function] = {
     "log10": Function(lambda x: _log(x) / MP.ln(10), lambda x, f: 1 / (x * MP.ln(10)), np.log10),
     "sqrt": Function(MP.sqrt, lambda x, f: 1 / (2 * f), np.sqrt, 4.0),
     "rsqrt": Function(lambda x: 1 / MP.sqrt(x), lambda x, f: -f / (2 * x), lambda x: 1 / np.sqrt(x)),
-    "cbrt": Function(
-        lambda x: MP.cbrt(x) if x >= 0 else -MP.cbrt(-x), lambda x, f: 1 / (3 * f * f), np.cbrt
-    ),
+    "cbrt": Function(lambda x: MP.cbrt(x) if x >= 0 else -MP.cbrt(-x), lambda x, f: 1 / (3 * f * f), np.cbrt),
     "sin": Function(MP.sin, lambda x, f: MP.cos(x), np.sin, unit=True),
     "cos": Function(MP.cos, lambda x, f: -MP.sin(x), np.cos, unit=True),
     "tan": Function(MP.tan, lambda x, f: 1 + f * f, np.tan, unit=True),
@@ -96,7 +94,5 @@ FUNCTIONS: dict[str, Function] = {
         _erfinv, lambda x, f: MP.sqrt(MP.pi) / 2 * MP.exp(f * f), _each(lambda x: float(_erfinv(x))), 64.0
     ),
     "lgamma": Function(MP.loggamma, lambda x, f: MP.digamma(x), _each(math.lgamma), 256.0, unit=True),
-    "digamma": Function(
-        MP.digamma, lambda x, f: MP.psi(1, x), _each(lambda x: float(MP.digamma(x))), 256.0, unit=True
-    ),
+    "digamma": Function(MP.digamma, lambda x, f: MP.psi(1, x), _each(lambda x: float(MP.digamma(x))), 256.0, unit=True),
 }

@@ -114,7 +114,7 @@ class Check:
         return program if program.trace(self.cases.example) is not None else None
 
     def _probe(self) -> str | None:
-        """Find out whether the cost can be interpreted, and where its parameters are real. Returns what is in the way."""
+        """What keeps the cost from being interpreted, or None; finds where its parameters are real."""
         try:
             drawn = [self.cases.drawn(p, self.cases.rng(0, i)) for i, p in enumerate(self.cases.plans[:6])]
             answers = [self.oracle(a) for a in (self.cases.example, *drawn)]
@@ -177,7 +177,9 @@ class Check:
             return
         if case.label != "large lattice" and sum(np.size(a) for a in case.args) <= 512:
             self._exact_formula(case, answer)
-        observation = judged(case, answer, outcome.outputs, lambda: self.bound(case, answer), self.kinks, self.cases.dtype)
+        observation = judged(
+            case, answer, outcome.outputs, lambda: self.bound(case, answer), self.kinks, self.cases.dtype
+        )
         self._record(observation)
 
     def bound(self, case: Case, answer: Answer) -> Bound:
@@ -216,10 +218,15 @@ class Check:
         self.last.add(observation)
         self.observations.append(observation)
         if listed:
-            ratio = [
-                float(np.max(e, initial=0.0)) for e in observation.error
-            ], [float(np.max(a, initial=0.0)) for a in observation.allowed]
-            outcome = "wrong" if observation.failed else ("last digits" if any(v.any() for v in observation.last) else "right")
+            ratio = (
+                [float(np.max(e, initial=0.0)) for e in observation.error],
+                [float(np.max(a, initial=0.0)) for a in observation.allowed],
+            )
+            outcome = (
+                "wrong"
+                if observation.failed
+                else ("last digits" if any(v.any() for v in observation.last) else "right")
+            )
             self.inputs.append(
                 Input(observation.case.label, observation.case.sizes, outcome, max(ratio[0]), max(ratio[1]))
             )
@@ -307,7 +314,9 @@ class Check:
         checked = sum(o.answer.kind != "undefined" for o in self.observations)
         if not self.failed and checked < 3:
             why = ", ".join(f"{n} {kind}" for kind, n in self.skipped.items()) or "none was made"
-            self.findings.append(Finding("note", "inconclusive", f"too few inputs could be judged ({why}); pass domain="))
+            self.findings.append(
+                Finding("note", "inconclusive", f"too few inputs could be judged ({why}); pass domain=")
+            )
         severities = {f.severity for f in self.findings}
         verdict = "fail" if "fail" in severities else "inconclusive" if "inconclusive" in severities else "pass"
         return Report(

@@ -9,7 +9,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-
 from gradient_problems import (
     PENALISED_SHAPES,
     PROBLEMS,
@@ -591,7 +590,11 @@ for name, problem, slope in (
     ("huber_half", "huber", lambda z, y: np.clip(z - y, -1, 1) / 2),
     ("leaky_slope_tenth", "leaky_relu", lambda z, y: 2 * (np.where(z > 0, z, 0.01 * z) - y) * np.where(z > 0, 1, 0.1)),
     ("leaky_value_not_leaky", "leaky_relu", lambda z, y: 2 * (np.where(z > 0, z, 0) - y) * np.where(z > 0, 1, 0.01)),
-    ("leaky_open_at_zero", "leaky_relu", lambda z, y: 2 * (np.where(z > 0, z, 0.01 * z) - y) * np.where(z >= 0, 1, 0.01)),
+    (
+        "leaky_open_at_zero",
+        "leaky_relu",
+        lambda z, y: 2 * (np.where(z > 0, z, 0.01 * z) - y) * np.where(z >= 0, 1, 0.01),
+    ),
     ("absolute_one_at_zero", "absolute", lambda z, y: np.where(z - y >= 0, 1, -1)),
     ("absolute_as_squared", "absolute", lambda z, y: z - y),
     ("log_loss_sign", "log_loss", lambda z, y: soft(-z) - y),
@@ -603,7 +606,11 @@ for name, problem, slope in (
     ("tanh_slope", "tanh", lambda z, y: 2 * (np.tanh(z) - y) * (1 - np.tanh(z))),
     ("tanh_without_slope", "tanh", lambda z, y: 2 * (np.tanh(z) - y)),
     ("softplus_gate", "softplus", lambda z, y: 2 * (np.logaddexp(z, 0) - y) * (z > 0)),
-    ("softplus_linear_from_twenty", "softplus", lambda z, y: 2 * (np.where(z > 8, z, np.logaddexp(z, 0)) - y) * soft(z)),
+    (
+        "softplus_linear_from_twenty",
+        "softplus",
+        lambda z, y: 2 * (np.where(z > 8, z, np.logaddexp(z, 0)) - y) * soft(z),
+    ),
 ):
     wrong = "residual" if name.startswith(("log_loss", "poisson", "huber", "absolute", "leaky_value")) else "gate"
     if name.startswith(("softplus_linear",)):

@@ -52,26 +52,71 @@ def test_slopes_are_those_of_a_difference_quotient(name: str) -> None:
         assert float(f.exact(x)) == pytest.approx(float(f.flt(np.array(point))), rel=1e-13)
 
 
-UNARY = {
-    "abs": jnp.abs, "sign": jnp.sign, "neg": jnp.negative, "square": jnp.square, "exp": jnp.exp, "log1p": jnp.log1p,
-    "tanh": jnp.tanh, "logistic": jax.nn.sigmoid, "relu": jax.nn.relu, "softplus": jax.nn.softplus, "elu": jax.nn.elu,
-    "gelu": jax.nn.gelu, "sqrt": lambda x: jnp.sqrt(x * x + 1), "erf": jax.lax.erf, "lgamma": lambda x: jax.lax.lgamma(x * x + 1),
-    "sort": jnp.sort, "cumsum": jnp.cumsum, "cumprod": jnp.cumprod, "cummax": jax.lax.cummax, "flip": jnp.flip,
-    "pad": lambda x: jnp.pad(x, 2), "roll": lambda x: jnp.roll(x, 2), "max": jnp.max, "min": jnp.min, "prod": jnp.prod,
-    "logsumexp": jax.nn.logsumexp, "softmax": jax.nn.softmax, "var": jnp.var, "gather": lambda x: x[jnp.array([2, 0, 2])],
-    "scatter": lambda x: x.at[jnp.array([1, 1, 3])].add(x[:3]), "set": lambda x: x.at[1].set(x[0] * 2),
-    "concatenate": lambda x: jnp.concatenate([x, x * x]), "outer": lambda x: jnp.outer(x, x), "clip": lambda x: jnp.clip(x, -0.5, 0.5),
-    "where": lambda x: jnp.where(x > 0.1, x * x, -x), "scan": lambda x: jax.lax.scan(lambda c, t: (c * 0.5 + t * t, c), 0.0 * x[0], x),
-    "cond": lambda x: jax.lax.cond(x[0] > 0, lambda: x * 2, lambda: x * x), "fori": lambda x: jax.lax.fori_loop(0, 3, lambda i, c: c * x, x),
-    "while": lambda x: jax.lax.while_loop(lambda c: jnp.sum(c * c) < 50, lambda c: c * 2, x), "floor": lambda x: jnp.floor(x) * x,
-    "rem": lambda x: jnp.fmod(x, 0.75), "pow": lambda x: (x * x + 1) ** x, "power": lambda x: x**3, "matmul": lambda x: jnp.outer(x, x) @ x,
-    "einsum": lambda x: jnp.einsum("i,j,ij->j", x, x, jnp.ones((5, 5))), "reshape": lambda x: jnp.concatenate([x, x]).reshape(2, 5).T,
-    "remat": jax.checkpoint(lambda x: jnp.sin(x) * x), "vmap": jax.vmap(lambda x: x * jnp.cos(x)), "arctan2": lambda x: jnp.arctan2(x, 2.0),
-    "dynamic": lambda x: jax.lax.dynamic_slice(x, (1,), (3,)), "split": lambda x: jnp.split(x, [2])[1], "norm": jnp.linalg.norm,
-    "argmax": lambda x: x[jnp.argmax(x)], "select": lambda x: jnp.select([x > 1, x > 0], [x, x * x], -x), "mean": jnp.mean,
-    "expm1": jnp.expm1, "cbrt": jnp.cbrt, "asinh": jnp.arcsinh, "tile": lambda x: jnp.tile(x, 2), "log2": lambda x: jnp.log2(x * x + 1),
-    "stop": lambda x: jax.lax.stop_gradient(x) * x, "squeeze": lambda x: x[None, :].squeeze(0), "triu": lambda x: jnp.triu(jnp.outer(x, x)),
-}  # fmt: skip
+UNARY: dict[str, Any] = {
+    "abs": jnp.abs,
+    "sign": jnp.sign,
+    "neg": jnp.negative,
+    "square": jnp.square,
+    "exp": jnp.exp,
+    "log1p": lambda x: jnp.log1p(x * x),
+    "tanh": jnp.tanh,
+    "logistic": jax.nn.sigmoid,
+    "relu": jax.nn.relu,
+    "softplus": jax.nn.softplus,
+    "elu": jax.nn.elu,
+    "gelu": jax.nn.gelu,
+    "sqrt": lambda x: jnp.sqrt(x * x + 1),
+    "erf": jax.lax.erf,
+    "lgamma": lambda x: jax.lax.lgamma(x * x + 1),
+    "sort": jnp.sort,
+    "cumsum": jnp.cumsum,
+    "cumprod": jnp.cumprod,
+    "cummax": jax.lax.cummax,
+    "flip": jnp.flip,
+    "pad": lambda x: jnp.pad(x, 2),
+    "roll": lambda x: jnp.roll(x, 2),
+    "max": jnp.max,
+    "min": jnp.min,
+    "prod": jnp.prod,
+    "logsumexp": jax.nn.logsumexp,
+    "softmax": jax.nn.softmax,
+    "var": jnp.var,
+    "gather": lambda x: x[jnp.array([2, 0, 2])],
+    "scatter": lambda x: x.at[jnp.array([1, 1, 3])].add(x[:3]),
+    "set": lambda x: x.at[1].set(x[0] * 2),
+    "concatenate": lambda x: jnp.concatenate([x, x * x]),
+    "outer": lambda x: jnp.outer(x, x),
+    "clip": lambda x: jnp.clip(x, -0.5, 0.5),
+    "where": lambda x: jnp.where(x > 0.1, x * x, -x),
+    "scan": lambda x: jax.lax.scan(lambda c, t: (c * 0.5 + t * t, c), 0.0 * x[0], x),
+    "cond": lambda x: jax.lax.cond(x[0] > 0, lambda: x * 2, lambda: x * x),
+    "fori": lambda x: jax.lax.fori_loop(0, 3, lambda i, c: c * x, x),
+    "while": lambda x: jax.lax.while_loop(lambda c: jnp.sum(c * c) < 50, lambda c: c * 2, x),
+    "floor": lambda x: jnp.floor(x) * x,
+    "rem": lambda x: jnp.fmod(x, 0.75),
+    "pow": lambda x: (x * x + 1) ** x,
+    "power": lambda x: x**3,
+    "matmul": lambda x: jnp.outer(x, x) @ x,
+    "einsum": lambda x: jnp.einsum("i,j,ij->j", x, x, jnp.ones((5, 5))),
+    "reshape": lambda x: jnp.concatenate([x, x]).reshape(2, 5).T,
+    "remat": jax.checkpoint(lambda x: jnp.sin(x) * x),
+    "vmap": jax.vmap(lambda x: x * jnp.cos(x)),
+    "arctan2": lambda x: jnp.arctan2(x, 2.0),
+    "dynamic": lambda x: jax.lax.dynamic_slice(x, (1,), (3,)),
+    "split": lambda x: jnp.split(x, [2])[1],
+    "norm": jnp.linalg.norm,
+    "argmax": lambda x: x[jnp.argmax(x)],
+    "select": lambda x: jnp.select([x > 1, x > 0], [x, x * x], -x),
+    "mean": jnp.mean,
+    "expm1": jnp.expm1,
+    "cbrt": jnp.cbrt,
+    "asinh": jnp.arcsinh,
+    "tile": lambda x: jnp.tile(x, 2),
+    "log2": lambda x: jnp.log2(x * x + 1),
+    "stop": lambda x: jax.lax.stop_gradient(x) * x,
+    "squeeze": lambda x: x[None, :].squeeze(0),
+    "triu": lambda x: jnp.triu(jnp.outer(x, x)),
+}
 
 
 @pytest.mark.parametrize("name", sorted(UNARY))
@@ -84,7 +129,7 @@ def test_the_oracle_agrees_with_autodiff_away_from_kinks(name: str) -> None:
 
     answer = Oracle(Program(cost, (0,)), (0,))((x,))
     with jax.enable_x64(True):
-        wanted = jax.grad(cost)(jnp.asarray(x))
+        wanted = jax.jacfwd(cost)(jnp.asarray(x))
     assert answer.kind == "smooth"
     np.testing.assert_allclose(ex.to_float(answer.gradient[0]), wanted, rtol=1e-11, atol=1e-12)
 
@@ -132,16 +177,19 @@ def test_a_function_that_only_looks_kinked_is_smooth() -> None:
     assert ex.to_float(answer.gradient[0]).tolist() == [0.5, 0.5]
 
 
+ORIGINAL = dict(primitives.RULES)
+
+
 @pytest.mark.parametrize(
     ("rule", "wrong"),
     [
         ("max", primitives.RULES["min"]),
-        ("sub", primitives.RULES["add"]),
+        ("sub", ORIGINAL["add"]),
         ("mul", primitives.RULES["add"]),
         ("reduce_sum", primitives.RULES["reduce_max"]),
         ("transpose", lambda A, p, a: a),
-        ("select_n", lambda A, p, which, a, b: primitives.RULES["select_n"](A, p, which, b, a)),
-        ("dot_general", lambda A, p, a, b: A.neg(primitives.RULES["dot_general"](A, p, a, b))),
+        ("select_n", lambda A, p, which, a, b: ORIGINAL["select_n"](A, p, which, b, a)),
+        ("dot_general", lambda A, p, a, b: A.neg(ORIGINAL["dot_general"](A, p, a, b))),
         ("div", lambda A, p, a, b: a),
         ("exp", primitives.RULES["expm1"]),
         ("abs", lambda A, p, a: a),
@@ -152,8 +200,8 @@ def test_a_wrong_rule_shows(rule: str, wrong: Any, monkeypatch: pytest.MonkeyPat
     x = np.array([0.8125, -1.3125, 0.3125, 1.6875])
 
     def cost(x: Any) -> Any:
-        pairs = jnp.where(x > 0, x * x, jnp.abs(x) - 1).reshape(2, 2).T @ x[:2]
-        return jnp.sum(jnp.maximum(pairs, x[2:]) / 3.0) + jnp.sum(jnp.exp(x)) * x[0]
+        pairs = (jnp.where(x > 0, x * x, 3 * x).reshape(2, 2).T - 1) @ x[:2]
+        return jnp.sum(jnp.maximum(pairs, x[2:]) / 3.0) + jnp.sum(jnp.exp(x) * jnp.abs(x)) * x[0]
 
     def agrees() -> bool:
         answer = Oracle(Program(cost, (0,)), (0,))((x,))

@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from gradient_bugs import BUGS, Bug
-from gradient_mutants import Mutant, SPELLINGS, mutants, runs, traced
+from gradient_mutants import SPELLINGS, Mutant, mutants, runs, traced
 from gradient_problems import PROBLEMS
 from gradient_right import RIGHT, Right
 
@@ -64,8 +64,10 @@ def test_a_correct_gradient_passes(item: Right, dtype: str) -> None:
 
 
 def equivalent(mutant: Mutant) -> bool:
-    """Whether a mutant is its original as a function: equal in rationals at inputs on and off the kinks, of several sizes."""
-    original = Mutant("original", mutant.problem, SPELLINGS[mutant.name.partition(":")[0]][1].replace("\n        ", "\n"))
+    """Whether a mutant is its original as a function: equal in rationals on and off the kinks, at several sizes."""
+    original = Mutant(
+        "original", mutant.problem, SPELLINGS[mutant.name.partition(":")[0]][1].replace("\n        ", "\n")
+    )
     args = mutant.args
     varying = tuple(range(len(args)))
     example = tuple(np.asarray(a) for a in args)
