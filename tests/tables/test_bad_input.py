@@ -105,12 +105,21 @@ def garbled_feather() -> bytes:
     return out.getvalue().replace(b"redred", b"red\xff\xfe\xfd")
 
 
+def packed() -> bytes:
+    out = io.BytesIO()
+    np.savez_compressed(out, X=np.zeros((10_000, 1)))
+    return out.getvalue()
+
+
+OPTIONS: dict[str, dict[str, Any]] = {"unpacks over the limit": {"max_bytes": 50_000}}
+
+
 def lines() -> dict[str, tuple[str, bytes, dict[str, Any], str]]:
     cases: dict[str, tuple[str, bytes, dict[str, Any], str]] = {
         f"csv: {name}": ("t.csv", data.encode() if isinstance(data, str) else data, {"target": "y"}, says)
         for name, (data, says) in CSV.items()
     }
-    good = GOOD.encode()
+    good, gap = GOOD.encode(), b"a,b,y\n1,2,\n4,5,6\n"
     calls: dict[str, tuple[dict[str, Any], str]] = {
         "no such target": ({"target": "z"}, "no column 'z'; known: 'a', 'b', 'y'"),
         "no such feature": ({"target": "y", "features": ["A"]}, "no column 'A'; did you mean 'a'"),
@@ -121,9 +130,13 @@ def lines() -> dict[str, tuple[str, bytes, dict[str, Any], str]]:
         "no features left": ({"target": "y", "by": ["a", "b"]}, "no features"),
         "unknown missing": ({"target": "y", "missing": "dropp"}, "missing='dropp'; did you mean 'drop'"),
         "unknown unseen": ({"target": "y", "unseen": "no"}, "unseen='no'; known: 'error', 'zero'"),
+        "no mean for the target": ({"target": "y", "missing": "mean"}, "column 'y': a missing value"),
         "over the limit": ({"target": "y", "max_bytes": 5}, "more than the limit of 5"),
     }
-    cases |= {f"call: {name}": ("t.csv", good, options, says) for name, (options, says) in calls.items()}
+    cases |= {
+        f"call: {name}": ("t.csv", gap if "mean" in name else good, options, says)
+        for name, (options, says) in calls.items()
+    }
     arrays: dict[str, tuple[str, bytes, str]] = {
         "objects": ("t.npy", npy(np.array([[1, "a"]], object), allow_pickle=True), "Python objects"),
         "objects in npz": ("t.npz", npz(X=X, y=np.array([1, None, "a"], object)), "Python objects"),
@@ -143,6 +156,7 @@ def lines() -> dict[str, tuple[str, bytes, dict[str, Any], str]]:
         "flipped bit": ("t.npz", npz(X=X, y=Y).replace(Y.tobytes(), (Y + 1).tobytes()), "a broken npz .*CRC"),
         "lzma": ("t.npz", lzma_npz(), "packed in a way"),
         "zip bomb": ("t.npz", bomb(), "zip bomb"),
+        "unpacks over the limit": ("t.npz", packed(), "unpacks to 80,128 bytes, more than the limit of 50,000"),
         "no y": ("t.npz", npz(X=X), "no target"),
         "x for X": ("t.npz", npz(x=X, y=Y), "no key 'X' but 'x'"),
         "lengths": ("t.npz", npz(X=X, y=Y[:2]), "'y' has 2 rows and 'x0' has 3"),
@@ -160,7 +174,7 @@ def lines() -> dict[str, tuple[str, bytes, dict[str, Any], str]]:
         "no feather": ("t.feather", b"ARROW1" + bytes(100) + b"ARROW1", "cannot be read as its ending says"),
     }
     return cases | {
-        f"file: {name}": (file, data, {"target": "y"} if file == "t.feather" else {}, says)
+        f"file: {name}": (file, data, OPTIONS.get(name, {"target": "y"} if file == "t.feather" else {}), says)
         for name, (file, data, says) in arrays.items()
     }
 

@@ -251,6 +251,13 @@ def test_nulls_of_frames_are_missing() -> None:
         assert tables.from_frame(frame, target="y", missing="drop").X.tolist() == [[1]]
 
 
+def test_a_category_without_a_value_is_no_level() -> None:
+    frame = pl.DataFrame({"k": ["b", None, "a"], "y": [1.0, 2.0, 3.0]})
+    table = tables.from_frame(frame, target="y", missing="mean")
+    assert table.feature_names == ("k=a", "k=b", "k is missing")
+    assert table.X.tolist() == [[0, 1, 0], [0, 0, 1], [1, 0, 0]]
+
+
 def test_frames_of_other_things_are_refused() -> None:
     dates = pd.DataFrame({"a": pd.to_datetime(["2020-01-01"]), "y": [1.0]})
     with pytest.raises(DataError, match="column 'a' is of type Datetime"):
