@@ -24,7 +24,7 @@ from gdjax.resuming import Keeper, describe, plain
 from gdjax.rule import METHODS
 from gdjax.run import Run
 from gdjax.runstate import RunState
-from gdjax.schedules import as_schedule
+from gdjax.schedules import as_schedule, for_kinks
 from gdjax.slab import Slab
 
 TOLERANCE = {"float32": 1e-4, "float64": 1e-9}
@@ -180,9 +180,10 @@ def run_problem(
     """Trains K neurons on one data set: what `fit` and `sweep` are views of."""
     engine = find_backend(backend, dtype or _dtype_of(backend, data))
     method = _method(method, engine, bool((l1 > 0).any()))
+    schedule = as_schedule(learning_rate)
     descent = Descent(
         method=method,
-        schedule=as_schedule(learning_rate),
+        schedule=schedule if neuron.formula.loss.smooth else for_kinks(schedule),
         steps=_whole("steps", steps, 1),
         batch_size=None if batch_size is None else _whole("batch_size", batch_size, 1),
         tolerance=TOLERANCE[engine.dtype] if tolerance is None else _tolerance(tolerance),

@@ -64,6 +64,12 @@ def inverse(rate: Rate = "auto", *, half: float) -> Schedule:
     return Schedule(rate, lambda t: 1 / (1 + t / half), f"inverse(half={half})")
 
 
+def for_kinks(schedule: Schedule) -> Schedule:
+    """The schedule of a loss with kinks: an automatic constant rate would circle the optimum, so it falls as 1 / t."""
+    automatic = schedule.factor is None and isinstance(schedule.rate, str)
+    return inverse(half=50) if automatic else schedule
+
+
 def as_schedule(given: object) -> Schedule:
     """A number, "auto" or a `Schedule`, as a `Schedule`.
 

@@ -82,6 +82,10 @@ class Trainer:
         """1 / L; for mini batches 1 / (2 L_B), L_B the expected smoothness of a batch (Gower et al., 2019)."""
         if not isinstance(self.on.descent.method, str):
             return np.ones(len(rows))  # its rate is inside
+        if not self.on.slab.formula.loss.smooth:
+            # no curvature to go by: a quarter of y's deviation, under the schedule of `for_kinks`
+            deviation = self.on.deviation[rows]
+            return np.where(deviation > 0, deviation, 1.0) / 4
         if self.on.descent.method == "adam":
             return np.full(len(rows), 0.05)
         size = self.on.descent.batch_size

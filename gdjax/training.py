@@ -45,7 +45,7 @@ class Training:
     def rule(self) -> Rule:
         """The update rule."""
         slab, method = self.slab, self.descent.method
-        bounded = slab.formula.bound_holds or not self.automatic.any()
+        bounded = slab.formula.bound_holds or not slab.formula.loss.smooth or not self.automatic.any()
         return Rule(
             method=method,
             backtrack=self.whole and method in ("plain", "nesterov") and not bounded,

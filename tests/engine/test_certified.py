@@ -113,6 +113,17 @@ def test_logistic_regression_of_scikit_learn(backend_name):
     assert run.cost == pytest.approx(cost(neuron, theirs, X, y, l2=0.01), rel=1e-6)
 
 
+def test_the_median_regression_of_statsmodels(backend_name):
+    from statsmodels.regression.quantile_regression import QuantReg
+
+    X, y = load_diabetes(return_X_y=True)
+    columns = np.c_[X, np.ones(len(y))]
+    best = np.abs(y - columns @ QuantReg(y, columns).fit(q=0.5, max_iter=5_000).params).mean()
+    run = gdjax.fit(Neuron("identity", "absolute_error"), X, y, backend=backend_name)
+    assert run.cost == pytest.approx(best, rel=1e-5)
+    assert run.reason.startswith("absolute_error has no curvature to certify by")
+
+
 def test_separable_data_has_no_optimum_and_says_so(backend_name):
     X, y = load_breast_cancer(return_X_y=True)
     run = gdjax.fit(Neuron("sigmoid", "log_loss"), X, y, backend=backend_name, steps=500)
