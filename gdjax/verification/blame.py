@@ -194,7 +194,8 @@ class _Blame:
         switched = [o for o in bad_single if _switched(o)]
         if len(switched) >= 0.8 * max(len(bad_single), 1):
             partial = [o for o in bad_several if not _switched(o) and not self.mixed(o)]
-            return "sum" if len(partial) >= 2 else "gate"
+            alive = any(not o.failed and any(e.any() for e in o.exact) for o in single)
+            return "sum" if len(partial) >= 2 and not alive else "gate"
         return "gate" if self._ignores_labels(bad_single or bad_several) else "residual"
 
     def _ignores_labels(self, failures: Sequence[Observation]) -> bool:

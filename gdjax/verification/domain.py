@@ -118,7 +118,7 @@ def lattice(
         parts = rng.integers(1, 8, shape) / 8.0
         width = 2.0 ** math.floor(math.log2(max(domain.high - domain.low, 1e-300)))
         return np.asarray(domain.low + width * parts)
-    values = rng.integers(-top, top + 1, shape)
+    values: Array = rng.integers(-top, top + 1, shape)
     if not domain.zero:
         values = np.where(values == 0, 1, values)
     values = values * step

@@ -32,6 +32,8 @@ def page(report: Report) -> str:
 
 
 def _sections(report: Report) -> Iterable[str]:
+    rows: list[tuple[str, ...]]
+    head: tuple[str, ...]
     kinks = f"kinks &ldquo;{escape(report.kinks)}&rdquo;"
     facts = f"{report.dtype}, {kinks}, {len(report.inputs)} inputs, {report.seconds:.2f} s"
     yield f'<p>Verdict: <strong class="{report.verdict}">{report.verdict}</strong> ({facts}).</p>'

@@ -100,7 +100,8 @@ def verify_neuron(neuron: Any, backend: Any, dtype: str, kinks: str, seconds: fl
     """
     from gdjax.discovery import backend as find
 
-    return _neuron(neuron, find(backend, dtype), dtype, kinks, seconds)
+    found: Any = find(backend, dtype)
+    return _neuron(neuron, found, dtype, kinks, seconds)
 
 
 @lru_cache(maxsize=256)

@@ -269,6 +269,10 @@ def _moving(name: str, move: Callable[[Array, dict[str, Any]], Any]) -> None:
     RULES[name] = lambda A, p, a, *rest: moved(A, a, lambda index: move(index, p))
 
 
+def _picking(kept: Any, axis: int) -> Callable[[Array], Any]:
+    return lambda x: np.take(x, kept, axis)
+
+
 def _broadcast_in_dim(x: Array, p: dict[str, Any]) -> Array:
     shape = p["shape"]
     at = [1] * len(shape)
@@ -298,8 +302,9 @@ def _move(A: Arithmetic, p: dict[str, Any], a: Value) -> Value:
 
 @rule("split")
 def _split(A: Arithmetic, p: dict[str, Any], a: Value) -> list[Value]:
-    places = np.cumsum(p["sizes"])[:-1].tolist()
-    return [moved(A, a, lambda x, i=i: np.split(x, places, p["axis"])[i]) for i in range(len(p["sizes"]))]
+    ends = np.cumsum(p["sizes"]).tolist()
+    rows = [np.arange(end - size, end) for end, size in zip(ends, p["sizes"], strict=True)]
+    return [moved(A, a, _picking(kept, p["axis"])) for kept in rows]
 
 
 @rule("concatenate")
@@ -322,7 +327,7 @@ def _stack(A: Arithmetic, p: dict[str, Any], *arrays: Value) -> Value:
 @rule("unstack")
 def _unstack(A: Arithmetic, p: dict[str, Any], a: Value) -> list[Value]:
     size = (a.shape if isinstance(a, Truth) else A.shape(a))[p["axis"]]
-    return [moved(A, a, lambda x, i=i: np.take(x, i, p["axis"])) for i in range(size)]
+    return [moved(A, a, _picking(i, p["axis"])) for i in range(size)]
 
 
 @rule("pad")
@@ -460,8 +465,8 @@ def _halving(A: Arithmetic, a: Value, axes: Sequence[int], join: Callable[[Value
     a = moved(A, a, lambda x: np.transpose(x, (*kept, *axes)).reshape(*out, count))
     while count > 1:
         half = count // 2
-        joined = join(moved(A, a, lambda x, h=half: x[..., :h]), moved(A, a, lambda x, h=half: x[..., h : 2 * h]))
-        rest = moved(A, a, lambda x, h=half: x[..., 2 * h :])
+        joined = join(moved(A, a, _picking(np.arange(half), -1)), moved(A, a, _picking(np.arange(half, 2 * half), -1)))
+        rest = moved(A, a, _picking(np.arange(2 * half, count), -1))
         a = joined if count % 2 == 0 else _concatenate(A, {"dimension": len(out)}, joined, rest)
         count = half + count % 2
     return moved(A, a, lambda x: x[..., 0])
@@ -525,7 +530,7 @@ def _scanned(A: Arithmetic, p: dict[str, Any], a: Value, join: Callable[[Value, 
     places = range(n - 1, -1, -1) if p.get("reverse") else range(n)
     rows: list[Value] = []
     for i in places:
-        row = moved(A, a, lambda x, i=i: np.take(x, [i], axis))
+        row = moved(A, a, _picking([i], axis))
         rows.append(join(rows[-1], row) if rows else row)
     return A.concat(rows[::-1] if p.get("reverse") else rows, axis)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -63,7 +63,7 @@ def _smaller(check: Check, case: Case) -> Iterator[Case]:
     """Each named axis cut to one half or the other, or without one entry."""
     for name, size in case.sizes.items():
         half = size // 2
-        cuts = [range(half), range(half, size)] if size > 1 else []
+        cuts: list[Sequence[int]] = [range(half), range(half, size)] if size > 1 else []
         if 1 < size <= 8:
             cuts += [[i for i in range(size) if i != dropped] for dropped in range(size)]
         for kept in cuts:

@@ -253,9 +253,9 @@ class Check:
             self.findings += contracts.repeats(self.subject, large, _REPEATS)
         data = [i for i in self.cases.movable if i not in self.cases.wrt and not self.cases.domains[i].whole]
         data = [i for i in data if not self._compared(good[0], i)] if good else []
-        case = next((c for c in good if c.sizes == self.cases.plans[min(2, len(self.cases.plans) - 1)]), None)
-        if case is not None and data:
-            self.findings += contracts.nan_stays(self.subject, case, data, self._relies, self._spoiled, self.names)
+        base = next((c for c in good if c.sizes == self.cases.plans[min(2, len(self.cases.plans) - 1)]), None)
+        if base is not None and data:
+            self.findings += contracts.nan_stays(self.subject, base, data, self._relies, self._spoiled, self.names)
         unique = {f.message: f for f in self.findings}
         self.findings[:] = unique.values()
 

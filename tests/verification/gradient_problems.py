@@ -98,7 +98,8 @@ PROBLEMS = {
         Problem("log_loss", _log_loss, lambda xp, z, y: _sigmoid(xp, z) - y, "binary"),
         Problem("poisson", lambda xp, z, y: xp.exp(z) - y * z, lambda xp, z, y: xp.exp(z) - y, "count"),
         Problem(
-            "tanh", lambda xp, z, y: (xp.tanh(z) - y) ** 2, lambda xp, z, y: 2 * (xp.tanh(z) - y) * (1 - xp.tanh(z) ** 2)
+            "tanh", lambda xp, z, y: (xp.tanh(z) - y) ** 2,
+            lambda xp, z, y: 2 * (xp.tanh(z) - y) * (1 - xp.tanh(z) ** 2),
         ),
         Problem(
             "softplus",

@@ -313,7 +313,8 @@ def _cond(w, b, X, y):
     return gw.mean(0), gb.mean()
 
 
-for name, gradient in (("scan", _scan), ("vmap", _vmap), ("fori_loop", _loop), ("segment_sum", _segments), ("vjp", _vjp),
+for name, gradient in (("scan", _scan), ("vmap", _vmap), ("fori_loop", _loop), ("segment_sum", _segments),
+                       ("vjp", _vjp),
                        ("cond_in_map", _cond)):  # fmt: skip
     RIGHT.append(Right(f"jax_{name}", gradient))
 RIGHT.append(Right("forward_mode", jax.jit(jax.jacfwd(RELU, (0, 1)))))

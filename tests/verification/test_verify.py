@@ -238,9 +238,9 @@ def module(tmp_path: Path) -> Path:
 
 def command(module: Path, gradient: str, *options: str) -> subprocess.CompletedProcess[str]:
     names = ["mine:cost", f"mine:{gradient}", "--args", "mine:example", "--app-dir", str(module)]
+    program = "from gdjax.cli import main; main()"
     return subprocess.run(
-        [sys.executable, "-c", "from gdjax.cli import main; main()", "verify", *names, "--shapes", "D,,N D,N"]
-        + list(options),
+        [sys.executable, "-c", program, "verify", *names, "--shapes", "D,,N D,N", *options],
         capture_output=True, text=True, timeout=110, check=False,
     )  # fmt: skip
 
