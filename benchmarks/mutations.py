@@ -285,7 +285,8 @@ def _other_npy(data: bytes, names: tuple[str, ...], target: str | None) -> tuple
 
 
 def _other_npz(data: bytes, names: tuple[str, ...], target: str | None) -> tuple[Array, Array]:
-    with np.load(io.BytesIO(data), allow_pickle=False) as held:
+    # np.load wants the archive to start the file; what stands before it is none of its members
+    with np.lib.npyio.NpzFile(io.BytesIO(data), allow_pickle=False) as held:
         if "X" in held.files:
             return held["X"], held["y"]
         return np.column_stack([held[n] for n in names]), held[str(target)]

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from gdjax import status as st
+from gdjax.custom import is_custom, try_once
 from gdjax.data import Data, bad_codes, check
 from gdjax.descent import Descent, Validation
 from gdjax.discovery import DEFAULT
@@ -191,8 +192,12 @@ def run_problem(
     )
     if patience is not None and validation is None:
         raise UsageError("patience: there is nothing to look at: pass validation=(X, y)")
-    if verify:
-        _verify_custom(neuron)
+    if is_custom(neuron):
+        try_once(neuron)
+        if verify:
+            from gdjax.verification import verify_formula
+
+            verify_formula(neuron).raise_if_failed()
     problem = Problem(
         neuron=neuron,
         data=data,
@@ -470,19 +475,6 @@ def _init(init: Params | None, problem: Problem) -> np.ndarray | None:
     if not (np.isfinite(weights).all() and np.isfinite(bias).all()):
         raise UsageError("init: parameters must be finite")
     return np.concatenate([weights, bias[:, None]], axis=1)
-
-
-def _verify_custom(neuron: Neuron) -> None:
-    from gdjax.formulas import activations, losses
-
-    formula = neuron.formula
-    known = formula.activation.build in {a.build for a in activations.BUILT_IN.values()} and formula.loss.build in {
-        loss.build for loss in losses.BUILT_IN.values()
-    }
-    if not known:
-        from gdjax.verification import verify_formula
-
-        verify_formula(neuron).raise_if_failed()
 
 
 def _dtype_of(backend: Any, data: Data) -> str:
