@@ -15,8 +15,8 @@ from gdjax.samples import Samples, block_sums
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-BLOCK_BYTES = 1 << 18
-"""A block of rows and what is computed from it stay in a core's L2 cache."""
+BLOCK_BYTES = 1 << 21
+"""A block of rows and what is computed from it stay in cache; smaller ones cost more in calls than they save."""
 RANGE_BYTES = 1 << 22
 """A range of fewer bytes of X costs more to hand to a thread than it gains."""
 RANGES = 64
@@ -83,5 +83,5 @@ def _range_sums(formula: Formula, theta: np.ndarray, samples: Samples, part: ran
 
 
 def _block_rows(neurons: int, X: np.ndarray) -> int:
-    per_row = X.itemsize * (X.shape[1] + 3 * neurons)
+    per_row = X.itemsize * (X.shape[1] + 8 * neurons)
     return max(64, BLOCK_BYTES // per_row // 64 * 64)

@@ -1,0 +1,192 @@
+"""However the data is walked, in blocks, ranges, threads or devices, the sums are those of the whole."""
+
+import os
+import subprocess
+import sys
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_info
+
+import gdjax
+from gdjax.blas import one_blas_thread
+from gdjax.formulas import Formula
+from gdjax.neuron import Neuron
+from gdjax.protocol import Backend
+from gdjax.samples import Samples
+
+RELU = Neuron("relu").formula
+
+
+@pytest.fixture
+def backend(backend_name: str) -> Backend:
+    return gdjax.backend(backend_name, dtype="float64")
+
+
+def data(backend: Backend, N: int, D: int, K: int = 1, order: str = "C") -> tuple[np.ndarray, Samples]:
+    rng = np.random.default_rng([N, D, K])
+    X = np.asarray(rng.normal(size=(N, D)), order=order)
+    y, weight = rng.random(N), rng.random((1, N))
+    theta = rng.normal(size=(K, D + 1)) / np.sqrt(D)
+    return theta, Samples(*map(backend.asarray, (X, y, weight, weight.sum(axis=1))))
+
+
+def evaluated(backend: Backend, formula: Formula, theta: np.ndarray, samples: Samples) -> list[np.ndarray]:
+    return [backend.to_numpy(a) for a in backend.cost_and_gradient(formula, backend.asarray(theta), samples)]
+
+
+def by_autodiff(theta: np.ndarray, samples: Samples) -> list[np.ndarray]:
+    """Cost and gradient of a ReLU neuron under squared error, written for `jax.grad` alone."""
+    import jax
+    import jax.numpy as jnp
+
+    with jax.enable_x64(True):
+        X, y, weight = (jnp.array(np.asarray(a)) for a in samples[:3])
+
+        def cost(at: jax.Array) -> jax.Array:
+            error = jax.nn.relu(X @ at[:-1] + at[-1]) - y
+            return (weight[0] * error * error).sum() / weight.sum()
+
+        return [np.array(a) for a in jax.vmap(jax.value_and_grad(cost))(jnp.array(theta))]
+
+
+@pytest.mark.parametrize("K", [1, 6])
+@pytest.mark.parametrize(("N", "D"), [(1, 1), (5, 3), (9001, 1), (4099, 7), (5003, 33), (1025, 500)])
+def test_odd_shapes_agree_with_autodiff(backend: Backend, N: int, D: int, K: int) -> None:
+    theta, samples = data(backend, N, D, K)
+    for found, wanted in zip(evaluated(backend, RELU, theta, samples), by_autodiff(theta, samples), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-12, atol=1e-13)
+
+
+def test_fortran_order_changes_nothing(backend: Backend) -> None:
+    c, f = (evaluated(backend, RELU, *data(backend, 3001, 33, order=order)) for order in "CF")
+    for left, right in zip(c, f, strict=True):
+        np.testing.assert_allclose(left, right, rtol=1e-13)
+
+
+def test_many_ranges_add_up_exactly(backend: Backend) -> None:
+    # small integers and a power of two: exact in any order, so a row lost or taken twice shows
+    N, D = 300_007, 9
+    rng = np.random.default_rng(1)
+    X, y = rng.integers(-2, 3, (N, D)).astype(float), rng.integers(0, 4, N).astype(float)
+    theta = rng.integers(-2, 3, (1, D + 1)).astype(float)
+    samples = Samples(*map(backend.asarray, (X, y, np.ones((1, N)), np.array([2.0**19]))))
+    cost, gradient = evaluated(backend, RELU, theta, samples)
+    z = (X @ theta[0, :-1] + theta[0, -1]).astype(int)
+    residual = np.where(z > 0, 2 * (z - y.astype(int)), 0)
+    assert cost[0] == float(Fraction(int(((np.maximum(z, 0) - y.astype(int)) ** 2).sum()), 2**19))
+    wanted = [Fraction(int(v), 2**19) for v in (*(residual @ X.astype(int)), residual.sum())]
+    np.testing.assert_array_equal(gradient[0], np.array([float(v) for v in wanted]))
+
+
+def test_nothing_of_size_rows_by_neurons_is_stored() -> None:
+    backend = gdjax.backend("numpy", dtype="float64")
+    theta, samples = data(backend, 60_000, 4, K=256)
+    tracemalloc.start()
+    evaluated(backend, RELU, theta, samples)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 60_000 * 256 * 8 / 4
+
+
+@pytest.mark.parametrize(("N", "K"), [(200_003, 1), (50_001, 70)])
+def test_threads_do_not_show(N: int, K: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    from gdjax_numpy import ranges
+
+    backend = gdjax.backend("numpy", dtype="float32")
+    theta, samples = data(backend, N, 33, K)
+    found = []
+    for threads in (1, 2, 5):
+        monkeypatch.setattr(ranges, "cores", lambda threads=threads: threads)
+        found.append(evaluated(backend, RELU, theta.astype(np.float32), samples))
+    for other in found[1:]:
+        for left, right in zip(found[0], other, strict=True):
+            np.testing.assert_array_equal(left, right)
+
+
+def test_numba_threads_do_not_show() -> None:
+    numba = pytest.importorskip("numba")
+    backend = gdjax.backend("numba", dtype="float32")
+    theta, samples = data(backend, 200_003, 33)
+    whole = numba.get_num_threads()
+    both = evaluated(backend, RELU, theta, samples)
+    numba.set_num_threads(1)
+    try:
+        alone = evaluated(backend, RELU, theta, samples)
+    finally:
+        numba.set_num_threads(whole)
+    for left, right in zip(both, alone, strict=True):
+        np.testing.assert_array_equal(left, right)
+
+
+def test_concurrent_calls_agree_and_blas_is_given_back(backend: Backend) -> None:
+    theta, samples = data(backend, 80_001, 33, 2)
+    before = [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+    wanted = evaluated(backend, RELU, theta, samples)
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(lambda _: evaluated(backend, RELU, theta, samples), range(12)):
+            for left, right in zip(found, wanted, strict=True):
+                np.testing.assert_array_equal(left, right)
+    after = [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+    assert after[: len(before)] == before
+
+
+def test_blas_limits_nest() -> None:
+    def threads() -> set[int]:
+        return {library["num_threads"] for library in threadpool_info() if library["prefix"] == "libscipy_openblas"}
+
+    before = threads()
+    with one_blas_thread():
+        with one_blas_thread():
+            assert threads() == {1}
+        assert threads() == {1}
+    assert threads() == before
+
+
+DEVICES = """
+import jax, numpy as np
+from gdjax.neuron import Neuron
+from gdjax.samples import Samples
+from gdjax_jax import JaxBackend
+rng = np.random.default_rng(0)
+X, y, weight = rng.normal(size=(200_000, 9)), rng.random(200_000), rng.random((1, 200_000))
+theta = rng.normal(size=(3, 10))
+found = []
+for backend in (JaxBackend(), JaxBackend(device="cpu:0")):
+    samples = Samples(*map(backend.asarray, (X, y, weight, weight.sum(axis=1))))
+    found.append(backend.cost_and_gradient(Neuron("relu").formula, backend.asarray(theta), samples))
+    print(len(samples.X.sharding.device_set), end=" ")
+for a, b in zip(*found):
+    np.testing.assert_allclose(a, b, rtol=1e-12)
+print("agree")
+"""
+
+
+def test_rows_on_two_devices_give_the_gradient_of_one() -> None:
+    pytest.importorskip("jax")
+    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(
+        [sys.executable, "-c", DEVICES], env=environment, capture_output=True, text=True, timeout=110, check=False
+    )
+    assert done.stdout.strip() == "2 1 agree", done.stderr[-2000:]
+
+
+@pytest.mark.parametrize(("kind", "bits"), [("bfloat16", 8), ("float16", 11)])
+def test_narrow_data_costs_its_rounding_and_no_more(kind: str, bits: int) -> None:
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    from gdjax_jax import JaxBackend
+
+    narrow = JaxBackend("float32", narrow=True)
+    theta, wide = data(gdjax.backend("numpy", dtype="float64"), 4001, 16)
+    X = wide.X.astype(getattr(ml_dtypes, kind, kind))
+    samples = Samples(narrow.asarray(X), *map(narrow.asarray, wide[1:4]))
+    assert samples.X.dtype == X.dtype
+    found = evaluated(narrow, RELU, theta, samples)[1]
+    rounded = by_autodiff(theta, wide._replace(X=X.astype(np.float64)))[1]
+    exact = by_autodiff(theta, wide)[1]
+    np.testing.assert_allclose(found, rounded, rtol=2e-5, atol=1e-6)
+    scale = np.abs(exact).max()
+    assert 0 < np.abs(rounded - exact).max() <= 4 * 2.0**-bits * scale
