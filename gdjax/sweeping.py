@@ -10,11 +10,11 @@ from gdjax.data import check
 from gdjax.discovery import DEFAULT
 from gdjax.errors import UsageError
 from gdjax.event import Callback
-from gdjax.fitting import run_problem
 from gdjax.neuron import Neuron, check_penalty
 from gdjax.params import Params
 from gdjax.protocol import Backend
 from gdjax.run import Run
+from gdjax.running import run_problem
 from gdjax.schedules import as_schedule
 
 ALL_ROWS = -1

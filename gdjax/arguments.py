@@ -1,0 +1,30 @@
+"""Numbers that users pass, checked."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from gdjax.errors import UsageError
+from gdjax.schedules import as_schedule
+
+
+def fixed_rate(learning_rate: Any) -> float | None:
+    rate = as_schedule(learning_rate).rate
+    return None if isinstance(rate, str) else float(rate)
+
+
+def whole(name: str, value: Any, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise UsageError(f"{name} = {value!r} must be a whole number >= {least}")
+    return int(value)
+
+
+def tolerated(value: Any) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if isinstance(value, bool) or not 0 <= number < 1:
+        raise UsageError(f"tolerance = {value!r} must be a number >= 0 and < 1")
+    return number
