@@ -1,0 +1,91 @@
+"""gdjax bench"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from gdjax.cli.output import console, print_json, table
+
+__all__ = ["bench"]
+
+
+def bench(
+    *,
+    rows: Annotated[int, Parameter(help="Rows of the shared data set.")] = 262_144,
+    features: Annotated[int, Parameter(help="Its columns.")] = 64,
+    neurons: Annotated[int, Parameter(help="Neurons of the fleet, each on 500 rows by 16 columns of its own.")] = 1_000,
+    dtype: Annotated[str, Parameter(help="float32 or float64.")] = "float32",
+    repeats: Annotated[int, Parameter(help="Measurements, alternating between backends; their median is shown.")] = 5,
+    json: Annotated[bool, Parameter(help="One JSON object on stdout, and nothing else there.", negative="")] = False,
+) -> int:
+    """Measure this machine: one full gradient on a shared data set, and one for each neuron of a fleet.
+
+    Rates are bytes of X in a second, beside that of NumPy's sum over X, which reads it once on one core.
+    """
+    import numpy as np
+
+    import gdjax
+    from gdjax.samples import Samples
+
+    rng = np.random.default_rng(0)
+    formula = gdjax.Neuron().formula
+    X = rng.random((rows, features)).astype(dtype)
+    own = rng.random((neurons, 500, 16)).astype(dtype)
+    tasks: dict[tuple[str, str], Callable[[], Any]] = {
+        ("shared", "read once"): lambda: X.sum(),
+        ("fleet", "read once"): lambda: own.sum(),
+    }
+
+    def add(name: str) -> None:
+        backend = gdjax.backend(name, dtype=dtype)
+
+        def task(kind: str, x: Any, y: Any, weight: Any, count: int) -> None:
+            samples = Samples(*map(backend.asarray, (x, y, weight, weight.sum(axis=1))))
+            theta = backend.asarray(np.full((count, x.shape[-1] + 1), 0.01, dtype))
+
+            def run() -> Any:
+                cost, gradient = backend.cost_and_gradient(formula, theta, samples)
+                return backend.to_numpy(cost), backend.to_numpy(gradient)
+
+            tasks[kind, name] = run
+
+        task("shared", X, X[:, 0], np.ones((1, rows), dtype), 1)
+        task("fleet", own, own[..., 0], np.ones(own.shape[:2], dtype), neurons)
+
+    for name, found in gdjax.backends().items():
+        if found["installed"]:
+            add(name)
+    seconds = medians(tasks, repeats)
+    size = {"shared": X.nbytes, "fleet": own.nbytes}
+    rates = [
+        {"data": kind, "backend": name, "seconds": taken, "gigabytes_per_second": size[kind] / taken / 1e9}
+        for (kind, name), taken in seconds.items()
+    ]
+    if json:
+        print_json({"dtype": dtype, "rows": rows, "features": features, "neurons": neurons, "rates": rates})
+        return 0
+    shown = [
+        (r["data"], r["backend"], f"{1e3 * r['seconds']:.3g}", f"{r['gigabytes_per_second']:.3g}")
+        for r in sorted(rates, key=lambda r: (r["data"], r["seconds"]))
+    ]
+    console().print(table(("data", "backend", "ms", "GB/s of X"), shown, left=("data", "backend")))
+    return 0
+
+
+def medians(tasks: dict[Any, Callable[[], Any]], repeats: int) -> dict[Any, float]:
+    """The median seconds of each task, after one run that compiles; all take turns, so that all see the same machine."""
+    import statistics
+
+    for task in tasks.values():
+        task()
+    taken: dict[Any, list[float]] = {name: [] for name in tasks}
+    for _ in range(repeats):
+        for name, task in tasks.items():
+            began = time.perf_counter()
+            task()
+            taken[name].append(time.perf_counter() - began)
+    return {name: statistics.median(times) for name, times in taken.items()}
