@@ -46,7 +46,7 @@ def test_the_suite_is_as_large_as_it_claims() -> None:
     assert len({b.name for b in BUGS}) == len(BUGS)
 
 
-@each(BUGS, 8)
+@each(BUGS, 12)
 def test_a_bug_is_caught(item: Bug, dtype: str) -> None:
     report = checked(item.cost, item.make(), item.args(), shapes=item.shapes, dtype=dtype, kinks=item.kinks)
     assert report.verdict == "fail", str(report)
@@ -55,7 +55,7 @@ def test_a_bug_is_caught(item: Bug, dtype: str) -> None:
         assert report.counterexample is not None
 
 
-@each(RIGHT, 8)
+@each(RIGHT, 12)
 def test_a_correct_gradient_passes(item: Right, dtype: str) -> None:
     report = checked(
         item.cost, item.gradient, item.args(), item.wrt, shapes=item.shapes, dtype=dtype, kinks=item.kinks, seconds=20.0
@@ -83,7 +83,7 @@ def equivalent(mutant: Mutant) -> bool:
     return len(tried) > 40
 
 
-@each(MUTANTS, 90)
+@each(MUTANTS, 120)
 def test_a_mutant_is_caught_or_equivalent(item: Mutant, dtype: str) -> None:
     report = checked(item.cost, item.make(), item.args, shapes=item.shapes, dtype=dtype)
     assert report.verdict == "fail" or equivalent(item), f"{item.source}\n{report}"
