@@ -32,8 +32,8 @@ def open_frame(frame: Any) -> Source:
     except (TypeError, narwhals.exceptions.NarwhalsError, ValueError) as error:
         if isinstance(error, TypeError):
             raise UsageError(f"{type(frame).__name__} is not a table; pass a pandas, Polars or Arrow one") from error
-        raise DataError(f"frame: {error}") from error
-    return _source("frame", names, lambda wanted: table.select([table.columns[names.index(name)] for name in wanted]))
+        raise DataError(f"frame: {' '.join(str(error).split())}; rename one") from error
+    return _source("frame", names, lambda wanted: table[:, [names.index(name) for name in wanted]])
 
 
 def open_parquet(path: str | os.PathLike[str], max_bytes: int | None = None) -> Source:
@@ -74,8 +74,8 @@ def _source(label: str, names: tuple[str, ...], select: Callable[[Sequence[str]]
 
     def load(wanted: Sequence[str], text: Collection[str]) -> dict[str, Cells]:
         table = select(wanted)
-        found = zip(wanted, table.columns, strict=True)
-        return {name: _cells(table[at], f"{label}: column {name!r}") for name, at in found}
+        found = zip(wanted, table.iter_columns(), strict=True)
+        return {name: _cells(column, f"{label}: column {name!r}") for name, column in found}
 
     return Source(label, names, load, row_of_array)
 

@@ -260,6 +260,20 @@ def test_a_category_without_a_value_is_no_level() -> None:
     assert table.X.tolist() == [[0, 1, 0], [0, 0, 1], [1, 0, 0]]
 
 
+def test_columns_may_be_named_by_numbers() -> None:
+    table = tables.from_frame(pd.DataFrame(np.arange(6, dtype="f4").reshape(2, 3)), target="2")
+    assert table.feature_names == ("0", "1")
+    assert table.X.dtype == np.float32
+    np.testing.assert_array_equal(table.X, [[0, 1], [3, 4]])
+
+
+def test_columns_of_one_name_are_refused() -> None:
+    X = np.ones((2, 3))
+    for frame in (pd.DataFrame(X, columns=list("aay")), pa.table([*X.T], list("aay"))):
+        with pytest.raises(DataError, match=r"'a' 2 times; rename one"):
+            tables.from_frame(frame, target="y")
+
+
 def test_frames_of_other_things_are_refused() -> None:
     dates = pd.DataFrame({"a": pd.to_datetime(["2020-01-01"]), "y": [1.0]})
     with pytest.raises(DataError, match="column 'a' is of type Datetime"):
