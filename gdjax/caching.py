@@ -4,6 +4,8 @@ import os
 import sys
 from pathlib import Path
 
+from gdjax.protocol import Backend, KeepsPrograms
+
 VARIABLE = "GDJAX_CACHE_DIR"
 """The environment variable that moves the folder, or with "off" turns the cache off."""
 
@@ -23,6 +25,12 @@ def cache_folder(name: str) -> Path | None:
     except OSError:
         return None
     return folder if os.access(folder, os.W_OK) else None
+
+
+def keep_programs(backend: Backend) -> None:
+    """Lets a backend that can keep its compiled programs do so, in a folder of its own, unless the cache is off."""
+    if isinstance(backend, KeepsPrograms) and (folder := cache_folder(backend.name)) is not None:
+        backend.keep_programs(folder)
 
 
 def _platform_cache() -> Path:

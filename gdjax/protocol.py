@@ -1,5 +1,6 @@
-"""What a backend is: six members, and one more where there is autodiff."""
+"""What a backend is: six members, one more where there is autodiff, one where compiled programs can be kept."""
 
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -69,4 +70,13 @@ class SupportsGrad(Protocol):
 
     def grad(self, formula: Formula, theta: Array, samples: Samples) -> Array:
         """The gradient (K, P) by autodiff of the cost alone."""
+        ...
+
+
+@runtime_checkable
+class KeepsPrograms(Protocol):
+    """A backend that compiles, and can keep what it compiled for the next process when told where."""
+
+    def keep_programs(self, folder: Path) -> None:
+        """Keeps compiled programs in `folder`, for the whole process; the command line calls it, the library never."""
         ...

@@ -117,8 +117,10 @@ class DescentOptions:
     def engine(self) -> str | Backend:
         """The backend: its name, or an instance where a device is asked for."""
         from gdjax import backend
+        from gdjax.caching import keep_programs
 
-        backend(self.backend, self.dtype, self.device)  # a wrong name is an error before the table is read
+        # a wrong name is an error before the table is read
+        keep_programs(backend(self.backend, self.dtype, self.device))
         return self.backend if self.device is None else backend(self.backend, self.dtype, self.device)
 
     def arguments(self) -> dict[str, Any]:
