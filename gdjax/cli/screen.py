@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +27,7 @@ _WORDS = {
     "bad_data": "not trained: bad data",
 }
 _STYLES = {"converged": "green", "max_steps": "yellow"}
+_NUMBER = re.compile(r"\d[\d.,]*(?:e[+-]?\d+)?")
 _SHOWN = {"coefficients": 40, "reasons": 10, "worst": 5}
 
 
@@ -89,11 +91,16 @@ def _counts(run: Run) -> list[tuple[str, int]]:
 
 
 def _reasons(rows: dict[str, np.ndarray]) -> list[tuple[str, list[int]]]:
-    """The reasons of what did not converge, the most frequent first, each with its models."""
+    """The reasons of what did not converge, alike but for their numbers taken together, the most frequent first."""
     found: dict[str, list[int]] = {}
     for i in np.flatnonzero(rows["status"] != "converged").tolist():
-        found.setdefault(str(rows["reason"][i]), []).append(i)
-    return sorted(found.items(), key=lambda item: -len(item[1]))
+        found.setdefault(_NUMBER.sub("#", _first_clause(rows["reason"][i])), []).append(i)
+    ordered = sorted(found.values(), key=lambda at: -len(at))
+    return [(_first_clause(rows["reason"][at[0]]), at) for at in ordered]
+
+
+def _first_clause(reason: object) -> str:
+    return str(reason).partition(";")[0]
 
 
 def _short(value: Any) -> str:
