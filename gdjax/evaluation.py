@@ -66,8 +66,8 @@ def cost_and_gradient(
 
 
 def _put(engine: Backend, x: Any) -> Any:
-    """`x` on the backend; integers become its dtype."""
+    """`x` on the backend, row by row, so that its layout changes no bit; integers become its dtype."""
     if isinstance(x, np.ndarray) or not hasattr(x, "dtype"):
-        x = np.asarray(x)
+        x = np.asarray(x, order="C")
         return engine.asarray(x if x.dtype.kind == "f" else x.astype(np.float64))
     return engine.asarray(x)
