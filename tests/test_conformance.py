@@ -11,11 +11,13 @@ from gdjax.testing import CHECKS, check_backend
 from gdjax_numpy import NumpyBackend
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("check", CHECKS)
 def test_backend_conforms(backend_name, check):
     assert len(check_backend(backend_name, only=check)) == 2
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("check", CHECKS)
 def test_jax_conforms_without_jit(check):
     import jax
