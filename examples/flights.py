@@ -13,7 +13,7 @@ features = [str(name) for name in flights["features"]]
 print(f"{len(y):,} flights, {len(np.unique(tailnum)):,} aircraft, features {', '.join(features)}")
 
 # %% A model an aircraft. Aircraft have 1 to 544 flights; some were never late, some never flew a second time on a day
-run = gdjax.fit(gdjax.Neuron("relu"), X, y, groups=tailnum, features=features)
+run = gdjax.fit(gdjax.Neuron("relu"), X, y, groups=tailnum, features=features, backend="numpy")
 print(", ".join(f"{count:,} {status}" for status, count in run.counts().items()))
 
 # %% Which ones failed, and why: one line a kind
