@@ -99,7 +99,9 @@ def gradient_of(name: str, X: np.ndarray, y: np.ndarray, theta: np.ndarray) -> C
     return lambda: [backend.to_numpy(a) for a in backend.cost_and_gradient(RELU, at, samples)]
 
 
-def descent_of(name: str, formula: Any, X: np.ndarray, y: np.ndarray, theta: np.ndarray, steps: int) -> Callable[[], Any]:
+def descent_of(
+    name: str, formula: Any, X: np.ndarray, y: np.ndarray, theta: np.ndarray, steps: int
+) -> Callable[[], Any]:
     backend = gdjax.backend(name, dtype="float32")
     samples, count = samples_on(backend, X, y), len(theta)
 
@@ -252,7 +254,11 @@ gdjax.fit(gdjax.Neuron("identity"), X, y, backend={name!r})
 def start(small: bool) -> dict[str, Any]:
     """From the start of a process to the result of a fit of 1,000 by 8, caches warm."""
     cache = ROOT / ".benchmarks" / "jax"
-    environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(cache), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    environment = {
+        **os.environ,
+        "JAX_COMPILATION_CACHE_DIR": str(cache),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
 
     def process(name: str) -> Callable[[], Any]:
         return lambda: subprocess.run([sys.executable, "-c", START.format(name=name)], env=environment, check=True)

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, NamedSharding
 
 from gdjax.errors import BackendError
 from gdjax.formulas import Formula
@@ -16,7 +16,7 @@ from gdjax.protocol import Chunk
 from gdjax.rule import Knobs, Rule, State
 from gdjax.samples import Samples
 from gdjax_jax import programs
-from gdjax_jax.sums import AXIS, beside, mesh_of
+from gdjax_jax.sums import AXIS, P, beside, mesh_of
 
 SPREAD_BYTES = 1 << 23
 """Data of fewer bytes stays on one device: the devices would wait for each other longer than they compute."""
@@ -88,9 +88,10 @@ class JaxBackend:
 
     def keep_programs(self, folder: Path) -> None:
         """Keeps compiled programs in `folder` for the processes that follow: JAX's persistent cache, process-wide."""
-        jax.config.update("jax_compilation_cache_dir", str(folder))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+        update: Any = jax.config.update
+        update("jax_compilation_cache_dir", str(folder))
+        update("jax_persistent_cache_min_compile_time_secs", 0)
+        update("jax_persistent_cache_min_entry_size_bytes", -1)
 
     def _dtype_of(self, x: Any) -> Any:
         if self.narrow and x.dtype in (np.float16, jnp.bfloat16):
@@ -102,7 +103,7 @@ class JaxBackend:
             devices = jax.local_devices()
             if len(devices) > 1 and len(x) % len(devices) == 0:
                 mesh = jax.make_mesh((len(devices),), (AXIS,), devices=devices, axis_types=(AxisType.Auto,))
-                return NamedSharding(mesh, PartitionSpec(AXIS))
+                return NamedSharding(mesh, P(AXIS))
         # left uncommitted, so that it goes where the rows are
         return None if self.device is None else self._device()
 

@@ -26,7 +26,7 @@ cost_and_gradient = jax.jit(evaluate, static_argnums=(0, 3))
 
 @partial(jax.jit, static_argnums=0)
 def grad(formula: Formula, theta: jax.Array, samples: Samples) -> jax.Array:
-    """The gradient (K, P) by `jax.grad`: neurons are independent, so the gradient of the costs' sum holds each one's."""
+    """The gradient (K, P) by `jax.grad`: that of the costs' sum, since neurons are independent."""
     X, y, weight, _, fold = samples
 
     def cost(at: jax.Array) -> jax.Array:

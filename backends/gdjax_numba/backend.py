@@ -53,7 +53,7 @@ class NumbaBackend:
         return np
 
     def asarray(self, x: Any) -> np.ndarray:
-        """A read-only copy of `x`, floats in this dtype, row by row in memory; an array that is so already is taken as it is."""
+        """A read-only copy of `x`, floats in this dtype, row by row in memory; what is so already is taken as it is."""
         x = np.asarray(x)
         dtype = self.dtype if x.dtype.kind == "f" else x.dtype
         if x.dtype == dtype and x.flags.c_contiguous and not x.flags.writeable:

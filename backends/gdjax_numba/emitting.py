@@ -116,8 +116,13 @@ class Block:
 def _typed(kind: str, value: float) -> str:
     if kind in ("int", "bool"):
         return repr(value)
-    number = repr(value) if abs(value) < float("inf") else f"np.{value}" if value == value else "np.nan"
-    return f"real({number.replace('np.-', '-np.')})" if kind == "real" else f"np.float64({number.replace('np.-', '-np.')})"
+    if value != value:
+        number = "np.nan"
+    elif abs(value) == float("inf"):
+        number = "np.inf" if value > 0 else "-np.inf"
+    else:
+        number = repr(value)
+    return f"real({number})" if kind == "real" else f"np.float64({number})"
 
 
 def _text(symbol: Symbol, args: list[str]) -> str:

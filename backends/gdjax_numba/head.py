@@ -9,8 +9,8 @@ from gdjax.rule import RUNNING
 from gdjax_numba.simd import dots, panel, transpose
 
 __all__ = [
-    "CALLS", "ENTRY", "INNER", "RUNNING", "Any", "argument", "cost", "dots", "finish", "njit", "np", "panel", "prange", "real",
-    "slope", "transpose",
+    "CALLS", "ENTRY", "INNER", "RUNNING", "Any", "argument", "cost", "dots", "finish", "njit", "np", "panel", "prange",
+    "real", "slope", "transpose",
 ]  # fmt: skip
 
 real: Any = np.float32
@@ -31,7 +31,9 @@ def slope(z: Any, y: Any) -> Any:
     """Its derivative in z."""
 
 
-def argument(call: Any, k: Any, q: Any, state: Any, knobs: Any, factor: Any, theta: Any, costs: Any, gradients: Any) -> None:
+def argument(
+    call: Any, k: Any, q: Any, state: Any, knobs: Any, factor: Any, theta: Any, costs: Any, gradients: Any
+) -> None:
     """Writes to theta[q] where neuron k is to be evaluated at the rule's `call`-th time."""
 
 

@@ -8,14 +8,19 @@ checked, and nothing allocated.
 from collections.abc import Callable
 from typing import Any
 
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba import extending
 from numba.core import cgutils, types
 from numba.core.errors import TypingError
-from numba.extending import intrinsic
-from numba.np.arrayobj import make_array
+from numba.np import arrayobj
 
 VECTOR_BYTES = 64
 """One AVX-512 register, two of AVX2, four of SSE or NEON: LLVM splits what the machine lacks."""
+
+# what calls an intrinsic passes no typing context, and gets what LLVM returns
+intrinsic: Any = extending.intrinsic
+make_array: Any = arrayobj.make_array
+declare: Any = cgutils.get_or_insert_function
 
 INDEX = ir.IntType(64)
 WORD = ir.IntType(32)
@@ -31,7 +36,8 @@ class _Code:
         self.vector = ir.VectorType(self.scalar, self.lanes)
         self.zero = ir.Constant(self.vector, [0.0] * self.lanes)
         name = f"llvm.fma.v{self.lanes}f{bits}"
-        self._fma = cgutils.get_or_insert_function(builder.module, ir.FunctionType(self.vector, [self.vector] * 3), name)
+        kind = ir.FunctionType(self.vector, [self.vector] * 3)
+        self._fma = declare(builder.module, kind, name)
 
     def load(self, base: Any, offset: Any) -> Any:
         """The vector at an element."""
@@ -46,13 +52,16 @@ class _Code:
         undefined = ir.Constant(self.vector, ir.Undefined)
         value = self.builder.load(self.builder.gep(base, [offset]))
         one = self.builder.insert_element(undefined, value, WORD(0))
-        return self.builder.shuffle_vector(one, undefined, ir.Constant(ir.VectorType(WORD, self.lanes), [0] * self.lanes))
+        everywhere = ir.Constant(ir.VectorType(WORD, self.lanes), [0] * self.lanes)
+        return self.builder.shuffle_vector(one, undefined, everywhere)
 
     def fma(self, x: Any, y: Any, z: Any) -> Any:
         """x y + z, rounded once."""
         return self.builder.call(self._fma, [x, y, z])
 
-    def loop(self, begin: Any, end: Any, stride: int, sums: list[Any], body: Callable[[Any, list[Any]], list[Any]]) -> list[Any]:
+    def loop(
+        self, begin: Any, end: Any, stride: int, sums: list[Any], body: Callable[[Any, list[Any]], list[Any]]
+    ) -> list[Any]:
         """for t in range(begin, end, stride), carrying vectors in registers: body(t, sums) -> sums."""
         builder = self.builder
         before = builder.block
@@ -83,8 +92,8 @@ class _Code:
     def transposed(self, rows: list[Any]) -> list[Any]:
         """As many vectors as each has lanes, transposed.
 
-        Interleaving row m with row m + lanes / 2 turns the bits of every element's place around by one; log2(lanes) times
-        of it exchange row and lane.
+        Interleaving row m with row m + lanes / 2 turns the bits of every element's place around by one; log2(lanes)
+        times of it exchange row and lane.
         """
         half = self.lanes // 2
         low, high = (
@@ -123,10 +132,10 @@ def _call(
     def integer(i: int) -> Any:
         return context.cast(builder, args[i], sig.args[i], types.int64)
 
-    pointers = [
-        builder.gep(make_array(sig.args[i])(context, builder, args[i]).data, [integer(offset)]) for i, offset in arrays.items()
-    ]
-    builder.call(found, pointers + [integer(i) for i in rest])
+    def pointer(i: int) -> Any:
+        return builder.gep(make_array(sig.args[i])(context, builder, args[i]).data, [integer(arrays[i])])
+
+    builder.call(found, [pointer(i) for i in arrays] + [integer(i) for i in rest])
     return context.get_dummy_value()
 
 
@@ -135,15 +144,15 @@ def _one_dtype(*arrays: Any) -> None:
         raise TypingError(f"arrays of one dtype are needed, not {', '.join(str(a.dtype) for a in arrays)}")
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def panel(
     typing: Any, A: Any, a0: Any, a_row: Any, B: Any, b0: Any, b_row: Any, count: Any, C: Any, c0: Any, c_row: Any,
     rows: Any, vectors: Any,
 ) -> Any:  # fmt: skip
     """C[m, v] += sum_t A[m, t] B[t, v] for `rows` m, `count` t, and `vectors` times 64 bytes of v.
 
-    `rows` and `vectors`, at most 4, are literals: their product of sums stays in registers. The order of each sum depends
-    on `vectors` and `count` alone, so that a row's bits do not depend on the rows beside it.
+    `rows` and `vectors`, at most 4, are literals: their product of sums stays in registers. The order of each sum
+    depends on `vectors` and `count` alone, so that a row's bits do not depend on the rows beside it.
     """
     _one_dtype(A, B, C)
     if not (isinstance(rows, types.IntegerLiteral) and isinstance(vectors, types.IntegerLiteral)):
@@ -189,7 +198,7 @@ def panel(
     return types.void(A, a0, a_row, B, b0, b_row, count, C, c0, c_row, rows, vectors), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def dots(typing: Any, A: Any, a0: Any, a_row: Any, B: Any, b0: Any, vectors: Any, C: Any, c0: Any) -> Any:
     """C[m] = sum_v A[m, v] B[v] for as many rows m as a vector has lanes, over `vectors` times 64 bytes of v."""
     _one_dtype(A, B, C)
@@ -220,7 +229,7 @@ def dots(typing: Any, A: Any, a0: Any, a_row: Any, B: Any, b0: Any, vectors: Any
     return types.void(A, a0, a_row, B, b0, vectors, C, c0), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def transpose(typing: Any, A: Any, a0: Any, a_row: Any, B: Any, b0: Any, b_row: Any) -> Any:
     """B[v, m] = A[m, v] for m and v each 64 bytes wide."""
     _one_dtype(A, B)

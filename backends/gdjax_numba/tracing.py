@@ -27,7 +27,7 @@ BINARY = {
     "bitwise_and": "&",
     "bitwise_or": "|",
 }
-TRUTH = frozenset("< <= > >= == != & |".split())
+TRUTH = frozenset(("<", "<=", ">", ">=", "==", "!=", "&", "|"))
 SPELLINGS = {
     "true_divide": "divide",
     "logical_and": "bitwise_and",
@@ -37,8 +37,32 @@ SPELLINGS = {
     "absolute": "abs",
 }
 MAPS = frozenset(
-    "abs sign sqrt exp expm1 log log1p log2 log10 sin cos tan sinh cosh tanh arcsin arccos arctan floor ceil "
-    "maximum minimum hypot arctan2".split()
+    (
+        "abs",
+        "sign",
+        "sqrt",
+        "exp",
+        "expm1",
+        "log",
+        "log1p",
+        "log2",
+        "log10",
+        "sin",
+        "cos",
+        "tan",
+        "sinh",
+        "cosh",
+        "tanh",
+        "arcsin",
+        "arccos",
+        "arctan",
+        "floor",
+        "ceil",
+        "maximum",
+        "minimum",
+        "hypot",
+        "arctan2",
+    )
 )
 TESTS = frozenset(("isfinite", "isnan", "isinf"))
 
@@ -190,7 +214,7 @@ class Namespace:
     def where(self, condition: Symbol, x: Any, y: Any) -> Symbol:
         """`x` where the condition holds, else `y`."""
         if x is y:
-            return x  # type: ignore[no-any-return]
+            return lift(x, "real", self.dtype)
         both = apply(self.dtype, "add", x, y)  # the kind that the two share
         args = (condition, lift(x, both.kind, self.dtype), lift(y, both.kind, self.dtype))
         return Symbol("where", args, both.kind, any(a.row for a in args), self.dtype)

@@ -102,7 +102,7 @@ def turn(wide: Any, by_feature: Any, by_row: Any) -> None:
 @njit(**INNER)
 def block_one(source: Any, at: Any, stride: Any, count: Any, length: Any, y: Any, weight: Any, bias: Any, theta: Any,
               z: Any, gradient: Any) -> tuple[Any, Any]:  # fmt: skip
-    """Adds the sums over `count` of `length` rows, `stride` elements apart in `source`, which may be read past each row."""
+    """Adds the sums over `count` of `length` rows, `stride` apart in `source`, which may be read past each row."""
     wide = len(theta)
     for n in range(0, length, LANES):
         dots(source, at + n * stride, stride, theta, 0, wide // LANES, z, n)
@@ -191,7 +191,8 @@ def range_many(X: Any, y: Any, weight: Any, fold: Any, start: Any, stop: Any, th
 
 
 @njit(**INNER, parallel=True)
-def ranges(X: Any, y: Any, weight: Any, fold: Any, theta: Any, first: Any, count: Any, length: Any, partial: Any) -> None:
+def ranges(X: Any, y: Any, weight: Any, fold: Any, theta: Any, first: Any, count: Any, length: Any,
+           partial: Any) -> None:  # fmt: skip
     """The sums over each range of `length` rows, in parallel: partial (ranges, count, P + 1)."""
     N = X.shape[0]
     for i in prange(partial.shape[0]):
@@ -204,7 +205,8 @@ def ranges(X: Any, y: Any, weight: Any, fold: Any, theta: Any, first: Any, count
 
 
 @njit(**ENTRY)
-def evaluate_streamed(X: Any, y: Any, weight: Any, total: Any, fold: Any, theta: Any, costs: Any, gradients: Any) -> None:
+def evaluate_streamed(X: Any, y: Any, weight: Any, total: Any, fold: Any, theta: Any, costs: Any,
+                      gradients: Any) -> None:  # fmt: skip
     """Mean cost (A,) and gradient (A, P) of A neurons on shared samples, memory flat in N and A."""
     N, D = X.shape
     A = theta.shape[0]
@@ -305,12 +307,12 @@ def load_batch(X: Any, y: Any, weight: Any, index: Any, by_feature: Any, by_row:
 
 
 @njit(**ENTRY, parallel=True)
-def descend_resident(X: Any, y: Any, weight: Any, total: Any, rows: Any, fold: Any, state: Any, knobs: Any, factors: Any,
-                     batches: Any, trace: Any) -> None:  # fmt: skip
+def descend_resident(X: Any, y: Any, weight: Any, total: Any, rows: Any, fold: Any, state: Any, knobs: Any,
+                     factors: Any, batches: Any, trace: Any) -> None:  # fmt: skip
     """A chunk of steps of A neurons, each for itself; changes `state` in place.
 
-    X (G, N, D), y (G, N), weight (F, N), total (F,); neuron k takes X[rows[k]], weight[fold[k]]. batches (steps, 1 or A, B),
-    empty for full batches.
+    X (G, N, D), y (G, N), weight (F, N), total (F,); neuron k takes X[rows[k]], weight[fold[k]].
+    batches (steps, 1 or A, B), empty for full batches.
     """
     A, P = state.point.shape
     N, D = X.shape[1:]

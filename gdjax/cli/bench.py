@@ -77,7 +77,7 @@ def bench(
 
 
 def medians(tasks: dict[Any, Callable[[], Any]], repeats: int) -> dict[Any, float]:
-    """The median seconds of each task, after one run that compiles; all take turns, so that all see the same machine."""
+    """The median seconds of each task, after one run that compiles; they take turns, to see the same machine."""
     import statistics
 
     for task in tasks.values():
