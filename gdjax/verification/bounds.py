@@ -18,11 +18,13 @@ from gdjax.verification.running import Running, RunningErrors, gamma
 
 @dataclass(frozen=True)
 class Bound:
-    """`tight` is 0 where the formula is exact in floats in any order; `loose` covers other correct formulas of the same
-    cost and, where `tight` is 0, tells a last-digit difference from a wrong answer."""
+    """`tight` is 0 where the formula is exact in floats in any order; `loose` covers other correct formulas of one
+    cost and, where `tight` is 0, tells a last-digit difference from a wrong answer. `ideal` marks entries where
+    autodiff of the cost rounds nothing, constants included: there a correct formula equals the exact answer."""
 
     tight: tuple[Array, ...]
     loose: tuple[Array, ...]
+    ideal: tuple[Array, ...]
 
 
 @dataclass
@@ -36,36 +38,47 @@ class Bounds:
     limit: float = 5.0
     source: str = field(default="", init=False)
 
-    def at(self, args: Sequence[Any], exact: Sequence[Array], rounded_constants: bool) -> Bound:
+    def at(self, args: Sequence[Any], exact: Sequence[Array]) -> Bound:
         """Bounds for each output, at one input where the exact gradient is known (as floats)."""
+        ideal = self._ideal(args, exact)
         for name, program in (("gradient", self.gradient), ("autodiff", self.reference)):
             if program is None or program.way == "opaque":
                 continue
             try:
-                tight = self._errors(program, args, False, True, rounded_constants)
-                loose = self._errors(program, args, True, name == "autodiff", rounded_constants)
-                resolved = self._errors(program, args, True, False, rounded_constants)
+                plain = self._errors(program, args, False, True, False)
+                slack = self._errors(program, args, False, True, True)
+                loose = self._errors(program, args, True, name == "autodiff", True)
+                resolved = self._errors(program, args, True, False, True)
             except (NotSupported, Opaque, OutOfTime):
                 continue
-            if len(tight) != len(self.wrt) or any(
-                np.shape(t) != np.shape(e) for t, e in zip(tight, exact, strict=True)
-            ):
+            if [np.shape(p) for p in plain] != [np.shape(e) for e in exact]:
                 continue
             self.source = name
+            tight = [np.where(ok, p, s) for ok, p, s in zip(ideal, plain, slack, strict=True)]
             if name == "gradient" and not all(np.isfinite(t).all() for t in tight):
-                tight, loose, resolved = self._finite_elsewhere(args, tight, loose, resolved, rounded_constants)
+                tight, loose, resolved = self._finite_elsewhere(args, tight, loose, resolved)
             factor = 2.0 if name == "gradient" else 4.0
             wide = [
                 factor * np.where(t == 0, r, t if name == "gradient" else np.maximum(t, w))
                 for t, w, r in zip(tight, loose, resolved, strict=True)
             ]
-            return Bound(tuple(tight), tuple(wide))
+            return Bound(tuple(tight), tuple(wide), tuple(ideal))
         self.source = "size"
         count = sum(int(np.size(a)) for a in args if isinstance(a, (np.ndarray, np.generic))) + 16
         unit = float(np.finfo(self.dtype).eps) / 2
         top = max((float(np.max(np.abs(e), initial=0.0)) for e in exact), default=0.0)
         wide = [np.full(np.shape(e), 8 * gamma(count, unit) * top) for e in exact]
-        return Bound(tuple(wide), tuple(wide))
+        return Bound(tuple(wide), tuple(wide), tuple(ideal))
+
+    def _ideal(self, args: Sequence[Any], exact: Sequence[Array]) -> list[Array]:
+        nowhere = [np.zeros(np.shape(e), bool) for e in exact]
+        if self.reference is None:
+            return nowhere
+        try:
+            errors = self._errors(self.reference, args, False, True, True)
+        except (NotSupported, Opaque, OutOfTime):
+            return nowhere
+        return [np.asarray(e == 0) for e in errors]
 
     def _finite_elsewhere(
         self,
@@ -73,14 +86,13 @@ class Bounds:
         tight: list[Array],
         loose: list[Array],
         resolved: list[Array],
-        rounded_constants: bool,
     ) -> tuple[list[Array], list[Array], list[Array]]:
         """Where the gradient divides by zero or overflows on its way, what autodiff of the cost would allow instead."""
         if self.reference is None:
             return tight, loose, resolved
         try:
-            first = self._errors(self.reference, args, False, True, rounded_constants)
-            every = self._errors(self.reference, args, True, False, rounded_constants)
+            first = self._errors(self.reference, args, False, True, True)
+            every = self._errors(self.reference, args, True, False, True)
         except (NotSupported, Opaque, OutOfTime):
             return tight, loose, resolved
         places = [np.isfinite(t) for t in tight]
@@ -114,29 +126,3 @@ def running_inputs(args: Sequence[Any], varying: Sequence[int]) -> list[Sides]:
             value = array.astype(np.float64)
             found.append((Running(value, np.zeros_like(value), True),))
     return found
-
-
-def has_rounded_constants(traced: Any, digits: int) -> bool:
-    """Whether a jaxpr holds a constant that fills the mantissa, one that its author had to round."""
-    jaxpr = getattr(traced, "jaxpr", traced)
-    for const in getattr(traced, "consts", ()):
-        if _fills(const, digits):
-            return True
-    for eqn in jaxpr.eqns:
-        if any(_fills(v.val, digits) for v in eqn.invars if hasattr(v, "val")):
-            return True
-        for value in eqn.params.values():
-            for inner in value if isinstance(value, (tuple, list)) else (value,):
-                nested = hasattr(inner, "eqns") or hasattr(inner, "jaxpr")
-                if nested and has_rounded_constants(inner, digits):
-                    return True
-    return False
-
-
-def _fills(value: Any, digits: int) -> bool:
-    array = np.asarray(value)
-    if array.dtype.kind != "f" or array.size == 0:
-        return False
-    finite = array[np.isfinite(array)].astype(np.float64)
-    mantissa, _ = np.frexp(finite)
-    return bool(np.any(np.ldexp(mantissa, digits - 8) % 1.0 != 0))

@@ -109,7 +109,7 @@ def judged(
 
 
 def judged_exactly(
-    case: Case, answer: Answer, values: Sequence[Exact], bounds: Callable[[], Bound], kinks: str, clean: bool
+    case: Case, answer: Answer, values: Sequence[Exact], bounds: Callable[[], Bound], kinks: str
 ) -> Observation:
     """Compare the formula itself, run in exact arithmetic: equal, unless constants had to be rounded."""
     outputs = tuple(ex.to_float(v) for v in values)
@@ -118,8 +118,9 @@ def judged_exactly(
         return _agreed(case, answer, outputs, True)
     bound = bounds()
     nearest, errors, allowed, wrong, last = [], [], [], [], []
-    strict = clean and not (kinks == "subgradient" and answer.kind == "kink")
-    for value, exact, loose in zip(values, target, bound.loose, strict=True):
+    rigid = answer.rational and not (kinks == "subgradient" and answer.kind == "kink")
+    for value, exact, loose, ideal in zip(values, target, bound.loose, bound.ideal, strict=True):
+        strict = ideal & rigid
         error = np.abs(ex.to_float(ex.subtract(value, exact)))
         error = np.where(np.isnan(error), np.inf, error)
         same = ex.compare(value, exact)[1] if value.mp or exact.mp else error == 0
@@ -127,7 +128,7 @@ def judged_exactly(
         bad = judgeable & ~same & (error > loose)
         nearest.append(ex.to_float(exact))
         errors.append(error)
-        allowed.append(np.zeros_like(error) if strict else loose)
+        allowed.append(np.where(strict, 0.0, loose))
         wrong.append(bad)
         last.append(~same & ~bad & strict & (error > 0))
     return Observation(

@@ -512,10 +512,32 @@ def _argmax(A: Arithmetic, p: dict[str, Any], a: Value) -> Value:
     return A.const(np.take(A.order(sign, axis), 0, axis))
 
 
+# Above this a triangle of ones costs more than it saves.
+_TRIANGLE = 128
+
+
+def _doubling(A: Arithmetic, a: Value, axis: int, reverse: bool) -> Value:
+    """Prefix sums by doubling the reach of each entry."""
+    n, reach = A.shape(a)[axis], 1
+    while reach < n:
+        kept = _picking(np.arange(reach, n) if reverse else np.arange(n - reach), axis)
+        ends = _picking(np.arange(n - reach, n) if reverse else np.arange(reach), axis)
+        rest = _picking(np.arange(n - reach) if reverse else np.arange(reach, n), axis)
+        summed = A.add(moved(A, a, rest), moved(A, a, kept))
+        parts = [summed, moved(A, a, ends)] if reverse else [moved(A, a, ends), summed]
+        a, reach = A.concat(parts, axis), 2 * reach
+    return a
+
+
 @rule("cumsum")
 def _cumsum(A: Arithmetic, p: dict[str, Any], a: Value) -> Value:
     a, axis = number(A, a), p["axis"]
     n = A.shape(a)[axis]
+    running = getattr(A, "cumsum", None)
+    if running is not None:
+        return running(a, axis, bool(p.get("reverse")))
+    if n > _TRIANGLE:
+        return _doubling(A, a, axis, bool(p.get("reverse")))
     triangle = np.tril(np.ones((n, n), np.int64))
     if p.get("reverse"):
         triangle = triangle.T

@@ -216,6 +216,22 @@ class RunningErrors:
                 np.asarray(np.sum(a.value, axis=axes)), np.where(exact, 0.0, spread + gamma * whole), a.depends
             )
 
+    def cumsum(self, a: Running, axis: int, reverse: bool) -> Running:
+        """Prefix sums, each in any order."""
+
+        def prefix(x: Array) -> Array:
+            return np.flip(np.cumsum(np.flip(x, axis), axis), axis) if reverse else np.cumsum(x, axis)
+
+        with np.errstate(all="ignore"):
+            spread = prefix(np.broadcast_to(a.error, a.value.shape))
+            whole = prefix(np.abs(a.value)) + spread
+            lowest = np.min(_lowest_bit(a.value), initial=2000.0)
+            exact = (spread == 0) & (whole <= np.exp2(min(lowest + self.digits, 1023.0)))
+            if self.every:
+                exact = exact & (whole == 0)
+            error = spread + self._gamma(prefix(np.ones(a.value.shape))) * whole
+            return Running(prefix(a.value), np.where(exact, 0.0, error), a.depends)
+
     def matmul(self, a: Running, b: Running) -> Running:
         with np.errstate(all="ignore"):
             x, y = a.value, b.value

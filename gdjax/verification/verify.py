@@ -15,7 +15,7 @@ from gdjax.verification import contracts, sizes
 from gdjax.verification import exact as ex
 from gdjax.verification.arithmetic import NotSupported, OutOfTime
 from gdjax.verification.blackbox import taylor
-from gdjax.verification.bounds import Bound, Bounds, has_rounded_constants
+from gdjax.verification.bounds import Bound, Bounds
 from gdjax.verification.cases import MOST_TRANSCENDENTAL, Case, Cases
 from gdjax.verification.coverage import Coverage
 from gdjax.verification.domain import Domain, inferred, named, signed
@@ -65,7 +65,6 @@ class Check:
         self.coverage = [Coverage("cost", self.program), Coverage("gradient", self.formula)]
         self.oracle.listener = self.coverage[0].note
         self.bounds = Bounds(self.formula, self._reference(), c.wrt, c.dtype)
-        self._clean: dict[Any, bool] = {}
         self._autodiff: Any = None
 
     # The whole
@@ -185,21 +184,7 @@ class Check:
     def bound(self, case: Case, answer: Answer) -> Bound:
         """How far a correct float result may be off at an input."""
         floats = [ex.to_float(g) for g in answer.gradient]
-        return self.bounds.at(case.args, floats, not self._is_clean(case))
-
-    def _is_clean(self, case: Case) -> bool:
-        """Whether a correct formula needs no rounded constant: sizes are powers of two, the cost's constants short."""
-        shapes = [n for a in case.args if isinstance(a, np.ndarray) for n in a.shape]
-        if any(n & (n - 1) for n in shapes):
-            return False
-        key = tuple(np.shape(a) for a in case.args if isinstance(a, np.ndarray))
-        if key not in self._clean:
-            traced = self.program.trace(case.args)
-            if traced is None and self.bounds.reference is not None:
-                traced = self.bounds.reference.trace(case.args)
-            digits = np.finfo(self.cases.dtype).nmant + 1
-            self._clean[key] = traced is not None and not has_rounded_constants(traced, digits)
-        return self._clean[key]
+        return self.bounds.at(case.args, floats)
 
     def _exact_formula(self, case: Case, answer: Answer) -> None:
         if self.formula.way == "opaque":
@@ -211,8 +196,7 @@ class Check:
             return
         if [v.shape for v in values] != [g.shape for g in answer.gradient]:
             return
-        clean = answer.rational and self._is_clean(case)
-        self._record(judged_exactly(case, answer, values, lambda: self.bound(case, answer), self.kinks, clean), False)
+        self._record(judged_exactly(case, answer, values, lambda: self.bound(case, answer), self.kinks), False)
 
     def _record(self, observation: Observation, listed: bool = True) -> None:
         self.last.add(observation)
