@@ -169,7 +169,11 @@ def test_raised_steps_go_on_bit_for_bit(case: str, backend_name: str, tmp_path: 
 
 def test_steps_that_end_between_edges_can_be_raised(backend_name: str, tmp_path: Path) -> None:
     call("nesterov", backend_name, steps=130, checkpoint=tmp_path / "c")
-    more = call("nesterov", backend_name, steps=400, checkpoint=tmp_path / "c")
+    edges: list[int] = []
+    more = call(
+        "nesterov", backend_name, steps=400, checkpoint=tmp_path / "c", callback=lambda event: edges.append(event.step)
+    )
+    assert edges == [200, 300, 400]  # those of a run that never stopped
     assert not differing(more, call("nesterov", backend_name, steps=400))
 
 
