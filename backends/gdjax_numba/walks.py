@@ -306,6 +306,50 @@ def load_batch(X: Any, y: Any, weight: Any, index: Any, by_feature: Any, by_row:
     return mass if mass > 0 else 1.0
 
 
+@njit(**INNER)
+def descend_tile(part: Any, tile: Any, X: Any, y: Any, weight: Any, total: Any, rows: Any, fold: Any, state: Any,
+                 knobs: Any, factors: Any, batches: Any, trace: Any) -> None:  # fmt: skip
+    """The `part`-th `tile` of neurons, one after the other; arguments as for `descend_resident`."""
+    A, P = state.point.shape
+    N, D = X.shape[1:]
+    length = batches.shape[2] if len(batches) else N
+    blocks = (length + ROWS - 1) // ROWS
+    by_feature = np.empty(blocks * ROWS * padded(D), real)
+    by_row = np.empty(blocks * ROWS * padded(D), real)
+    targets = np.empty(blocks * ROWS, real)
+    shares = np.empty(blocks * ROWS, real)
+    z = np.empty(blocks * ROWS, real)
+    sums = np.empty(padded(D), real)
+    theta = np.empty((1, P), real)
+    costs = np.empty((CALLS, 1), real)
+    gradients = np.empty((CALLS, 1, P), real)
+    loaded = -1
+    for k in range(part * tile, min(A, part * tile + tile)):
+        f = fold[k]
+        mass = total[f]
+        if len(batches) == 0 and loaded != rows[k]:
+            load_all(X[rows[k]], y[rows[k]], weight[f], by_feature, by_row, targets, shares)
+            loaded = rows[k]
+        elif len(batches) == 0:
+            for n in range(N):
+                shares[n] = weight[f, n]
+        for i in range(len(factors)):
+            running = state.phase[k] == RUNNING
+            if not running and len(trace) == 0:
+                break
+            if running and len(batches):
+                index = batches[i, min(k, batches.shape[1] - 1)]
+                mass = load_batch(X[rows[k]], y[rows[k]], weight[f], index, by_feature, by_row, targets, shares)
+            for call in range(CALLS if running else 0):
+                argument(call, k, 0, state, knobs, factors[i], theta, costs, gradients)
+                costs[call, 0] = evaluate_resident(D, by_feature, by_row, targets, shares, mass, z, theta[0],
+                                                   sums, gradients[call, 0])  # fmt: skip
+            if running:
+                finish(k, 0, state, knobs, factors[i], costs, gradients)
+            if len(trace):
+                trace[i, k] = state.cost[k]
+
+
 @njit(**ENTRY, parallel=True)
 def descend_resident(X: Any, y: Any, weight: Any, total: Any, rows: Any, fold: Any, state: Any, knobs: Any,
                      factors: Any, batches: Any, trace: Any) -> None:  # fmt: skip
@@ -314,46 +358,15 @@ def descend_resident(X: Any, y: Any, weight: Any, total: Any, rows: Any, fold: A
     X (G, N, D), y (G, N), weight (F, N), total (F,); neuron k takes X[rows[k]], weight[fold[k]].
     batches (steps, 1 or A, B), empty for full batches.
     """
-    A, P = state.point.shape
-    N, D = X.shape[1:]
-    length = batches.shape[2] if len(batches) else N
-    blocks = (length + ROWS - 1) // ROWS
+    A = len(rows)
     tile = max(1, min(16, (A + 63) // 64))
-    for part in prange((A + tile - 1) // tile):
-        by_feature = np.empty(blocks * ROWS * padded(D), real)
-        by_row = np.empty(blocks * ROWS * padded(D), real)
-        targets = np.empty(blocks * ROWS, real)
-        shares = np.empty(blocks * ROWS, real)
-        z = np.empty(blocks * ROWS, real)
-        sums = np.empty(padded(D), real)
-        theta = np.empty((1, P), real)
-        costs = np.empty((CALLS, 1), real)
-        gradients = np.empty((CALLS, 1, P), real)
-        loaded = -1
-        for k in range(part * tile, min(A, part * tile + tile)):
-            f = fold[k]
-            mass = total[f]
-            if len(batches) == 0 and loaded != rows[k]:
-                load_all(X[rows[k]], y[rows[k]], weight[f], by_feature, by_row, targets, shares)
-                loaded = rows[k]
-            elif len(batches) == 0:
-                for n in range(N):
-                    shares[n] = weight[f, n]
-            for i in range(len(factors)):
-                running = state.phase[k] == RUNNING
-                if not running and len(trace) == 0:
-                    break
-                if running and len(batches):
-                    index = batches[i, min(k, batches.shape[1] - 1)]
-                    mass = load_batch(X[rows[k]], y[rows[k]], weight[f], index, by_feature, by_row, targets, shares)
-                for call in range(CALLS if running else 0):
-                    argument(call, k, 0, state, knobs, factors[i], theta, costs, gradients)
-                    costs[call, 0] = evaluate_resident(D, by_feature, by_row, targets, shares, mass, z, theta[0],
-                                                       sums, gradients[call, 0])  # fmt: skip
-                if running:
-                    finish(k, 0, state, knobs, factors[i], costs, gradients)
-                if len(trace):
-                    trace[i, k] = state.cost[k]
+    parts = (A + tile - 1) // tile
+    if parts == 1:
+        # threads would only be waited for
+        descend_tile(0, tile, X, y, weight, total, rows, fold, state, knobs, factors, batches, trace)
+    else:
+        for part in prange(parts):
+            descend_tile(part, tile, X, y, weight, total, rows, fold, state, knobs, factors, batches, trace)
 
 
 @njit(**ENTRY, parallel=True)
