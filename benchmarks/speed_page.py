@@ -19,11 +19,14 @@ RIVALS = ("floor", "jit(", "vmap(", "torch", "textbook", "a Python loop")
 
 HEAD = """# Speed
 
-A hand-derived gradient is taken forward and backward on a block of rows while the block is in cache: X is read once a step,
-and nothing of size rows by neurons is stored. `benchmarks/speed.py` measures it beside what one would use instead, all in one
+A hand-derived gradient is taken forward and backward on a block of rows while the block is in cache: X is read once
+a step,
+and nothing of size rows by neurons is stored. `benchmarks/speed.py` measures it beside what one would use instead,
+all in one
 process, taking turns, medians of five, float32. Only the ratios of one table compare.
 
-These figures were taken on two cores (AMD EPYC, AVX-512, 32 MiB of L3) **that other work was using at the same time**; the load
+These figures were taken on two cores (AMD EPYC, AVX-512, 32 MiB of L3) **that other work was using at the same
+time**; the load
 average stands with each table. They are not the last word: run the script on a quiet machine.
 `gdjax bench` is the short version.
 
@@ -32,17 +35,21 @@ average stands with each table. They are not the last word: run the script on a 
 
 TAIL = """
 ## How each backend walks the data
-- **numba**: ranges of rows that depend on N alone, in parallel; in each, blocks of up to 64 rows, whose dot products, slopes and
-  part of the gradient are taken while the block is in the first cache. A neuron whose samples fit in a core's cache runs all steps of
+- **numba**: ranges of rows that depend on N alone, in parallel; in each, blocks of up to 64 rows, whose dot
+  products, slopes and
+  part of the gradient are taken while the block is in the first cache. A neuron whose samples fit in a core's cache
+  runs all steps of
   a chunk there. Sums over ranges are added in order in float64, so that the number of threads does not show.
 - **jax**: a loop over blocks of 4 MiB inside the program of a chunk; with several host devices (`XLA_FLAGS` or
-  `jax_num_cpu_devices`) each holds and walks its part of the rows. `JaxBackend("float32", narrow=True)` keeps bfloat16 and
+  `jax_num_cpu_devices`) each holds and walks its part of the rows. `JaxBackend("float32", narrow=True)` keeps
+  bfloat16 and
   float16 data as it is and computes in float32: the gradient of the rounded data, and half the traffic.
 - **numpy**: threads over fixed ranges of rows, BLAS held to one thread in each, blocks of 2 MiB.
 
 ## Compiled programs
 The command line keeps what jax and numba compile in a folder of its own: `gdjax` in the platform's cache folder
-(`~/.cache`, `~/Library/Caches`, `%LOCALAPPDATA%`). The variable `GDJAX_CACHE_DIR` moves it; `GDJAX_CACHE_DIR=off` turns it off.
+(`~/.cache`, `~/Library/Caches`, `%LOCALAPPDATA%`). The variable `GDJAX_CACHE_DIR` moves it; `GDJAX_CACHE_DIR=off`
+turns it off.
 In Python, numba keeps its programs there too, and jax does what its own configuration says.
 """
 
@@ -87,7 +94,7 @@ def plot(found: dict[str, Any]) -> None:
     axes.plot(x, np.minimum(bandwidth * x, peak), "k-", label="floor: bandwidth, matrix product")
     marks = {"numba": "o", "jax": "s", "numpy": "^"}
     for result in filter(None, (large, sweep)):
-        operations = result.get("operations", result["bytes"] if "bytes" in result else 0)
+        operations = result.get("operations", result.get("bytes", 0))
         size = 4 * result["shape"][0] * result["shape"][1]
         for name, seconds in result["seconds"].items():
             if name.startswith("floor"):
