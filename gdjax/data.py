@@ -9,7 +9,6 @@ from gdjax.formulas import Formula
 from gdjax.groups import Groups, group
 from gdjax.status import BAD_DATA, PENDING
 
-
 COPY_BYTES = 1 << 26
 """Arrays up to this size are copied: larger ones must not be written to while a run goes on."""
 

@@ -1,6 +1,7 @@
 """NumPy: blocks of rows for shared samples, tiles of neurons for own samples."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -89,7 +90,8 @@ class NumpyBackend:
             if not (state.phase == RUNNING).any():
                 break
             seen = samples if chunk.batches is None else samples.batch(np, chunk.batches[i])
-            state = advance(state, knobs, lambda theta, seen=seen: self.cost_and_gradient(formula, theta, seen), factor)
+            evaluate = partial(self.cost_and_gradient, formula, samples=seen)
+            state = advance(state, knobs, evaluate, factor)
             if trace is not None:
                 trace[i] = state.cost
         return state, trace

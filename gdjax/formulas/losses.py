@@ -23,7 +23,7 @@ class Loss:
         parameters: numbers handed to `build`, so that equal losses hash alike.
         link: the name of the activation whose pre-activation z the pair takes in place of the prediction, or None.
         domain: what y must be: "real", "binary" (0 or 1) or "nonnegative".
-        curvature_bound: the largest second derivative in the pair's first argument; None where it is unbounded or unknown.
+        curvature_bound: the largest second derivative in the pair's first argument; None where unbounded or unknown.
         smooth: whether the slope is continuous.
         shift_invariant: whether the loss depends on p - y alone.
     """
@@ -67,7 +67,10 @@ def _absolute_error(xp: Any) -> tuple[Binary, Binary]:
 
 
 def _huber(xp: Any, delta: float) -> tuple[Binary, Binary]:
-    """value e^2 / 2 where |e| <= delta, else delta (|e| - delta / 2), e = p - y; slope e clipped to +-delta (Huber, 1964)."""
+    """value e^2 / 2 where |e| <= delta, else delta (|e| - delta / 2), e = p - y; slope e clipped to +-delta.
+
+    Huber, 1964.
+    """
 
     def value(p: Array, y: Array) -> Array:
         e = p - y
@@ -82,7 +85,7 @@ def _huber(xp: Any, delta: float) -> tuple[Binary, Binary]:
 
 
 def _log_loss(xp: Any) -> tuple[Binary, Binary]:
-    """value -y log p - (1 - y) log(1 - p) = softplus(m) with m = (1 - 2y) z, p = sigmoid(z); slope (1 - 2y) sigmoid(m)."""
+    """value -y log p - (1 - y) log(1 - p) = softplus(m), m = (1 - 2y) z, p = sigmoid(z); slope (1 - 2y) sigmoid(m)."""
     value_of_margin, slope_of_margin = softplus(xp)
 
     def value(z: Array, y: Array) -> Array:
