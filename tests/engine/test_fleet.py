@@ -182,3 +182,41 @@ def test_slabs_of_bounded_memory_change_nothing(backend_name):
     )  # fmt: skip
     assert max(seen) < 50
     assert np.array_equal(whole.weights, parts.weights)
+
+
+def test_five_thousand_with_one_in_twenty_poisoned(backend_name):
+    count, rows = 5_000, 24
+    rng = np.random.default_rng(8)
+    X = rng.normal(size=(count, rows, 3))
+    w = rng.normal(size=(count, 3, 1))
+    y = np.maximum(0, (X @ w)[..., 0] + 0.5 + 0.1 * rng.random((count, rows)))
+    weight = np.ones(y.shape)
+    clean = gdjax.fit(
+        Neuron(), X.reshape(-1, 3), y.ravel(), groups=np.repeat(np.arange(count), rows), backend=backend_name, steps=500
+    )
+    poisoned = np.arange(0, count, 20)
+    ways = {
+        "NaN in column 'x1'": lambda k: X.__setitem__((k, 3, 1), np.nan),
+        "inf in column 'x0'": lambda k: X.__setitem__((k, 0, 0), -np.inf),
+        "NaN in y": lambda k: y.__setitem__((k, 5), np.nan),
+        "inf in y": lambda k: y.__setitem__((k, 6), np.inf),
+        "no positive y": lambda k: y.__setitem__(k, 0.0),
+        "all its rows have weight 0": lambda k: weight.__setitem__(k, 0.0),
+        "1e+300 in column 'x2'": lambda k: X.__setitem__((k, 7, 2), 1e300),
+        "constant column 'x0'": lambda k: X.__setitem__((k, slice(None), 0), 3.0),
+        "1 row for 4 parameters": lambda k: None,
+    }
+    named = dict(zip(poisoned.tolist(), [*ways] * count, strict=False))
+    for k, way in named.items():
+        ways[way](k)
+    keep = np.ones(y.shape, bool)
+    keep[[k for k, way in named.items() if way.startswith("1 row")], 1:] = False
+    group = np.repeat(np.arange(count), rows).reshape(y.shape)
+    run = gdjax.fit(
+        Neuron(), X[keep], y[keep], groups=group[keep], sample_weight=weight[keep], backend=backend_name, steps=500
+    )
+    for k, way in named.items():
+        assert way in run.reason[k], (k, way, run.reason[k])
+    healthy = np.setdiff1d(np.arange(count), poisoned)
+    for name in ("weights", "bias", "steps", "status", "cost"):
+        assert np.array_equal(getattr(run, name)[healthy], getattr(clean, name)[healthy]), name
