@@ -1,5 +1,6 @@
 """The XLA programs of the JAX backend: cost and gradient, `jax.grad`, and a chunk of steps."""
 
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -118,6 +119,10 @@ def chunk_own(
     return lax.fori_loop(0, tiles, tile, (state, costs))
 
 
+_seen: set[Any] = set()
+"""Programs of fleets that were dispatched once: the second time they are compiled, and threads may share them."""
+
+
 def run(
     formula: Formula,
     rule: Rule,
@@ -128,7 +133,44 @@ def run(
     chunk: Chunk,
     dtype: str,
 ) -> tuple[State, np.ndarray | None]:
-    """One dispatch of a chunk; NumPy in, NumPy out.
+    """A chunk; NumPy in, NumPy out. A fleet on CPU goes out in two halves at once: XLA runs a loop over tiles on one
+    core, and tiles of a fixed shape do not see in which half they are."""
+    half = 0
+    if not samples.shared:
+        tile = tile_neurons(samples.X)
+        width = None if chunk.batches is None else chunk.batches.shape[2]
+        program = (formula, rule, chunk.trace, samples.X.shape, dtype, width, -(-len(chunk.factors) // STEPS))
+        if program in _seen and len(rows) > tile and {d.platform for d in samples.X.devices()} == {"cpu"}:
+            half = -(-len(rows) // (2 * tile)) * tile
+        _seen.add(program)
+    if not half:
+        return _dispatch(formula, rule, samples, rows, state, knobs, chunk, dtype)
+
+    def part(at: slice) -> tuple[State, np.ndarray | None]:
+        own = Knobs(*(k if k is knobs.penalised else k[at] for k in knobs))
+        batches = None if chunk.batches is None else chunk.batches[:, at]
+        with jax.enable_x64(dtype == "float64"):  # a thread has a context of its own
+            now = State(*(a[at] for a in state))
+            return _dispatch(formula, rule, samples, rows[at], now, own, chunk._replace(batches=batches), dtype)
+
+    with ThreadPoolExecutor(2) as pool:
+        (first, some), (second, others) = pool.map(part, (slice(0, half), slice(half, None)))
+    joined = State(*(np.concatenate(pair) for pair in zip(first, second, strict=True)))
+    costs = None if some is None or others is None else np.concatenate([some, others], axis=1)
+    return joined, costs
+
+
+def _dispatch(
+    formula: Formula,
+    rule: Rule,
+    samples: Samples,
+    rows: np.ndarray,
+    state: State,
+    knobs: Knobs,
+    chunk: Chunk,
+    dtype: str,
+) -> tuple[State, np.ndarray | None]:
+    """One dispatch of a chunk.
 
     Neurons are padded with dummies that do not run: shared samples to a power of two of them, own samples to the
     slab's tiles, and steps to a whole `STEPS` of them, so that few shapes are compiled.
