@@ -136,7 +136,8 @@ def run(
     """A chunk; NumPy in, NumPy out. A fleet on CPU goes out in two halves at once: XLA runs a loop over tiles on one
     core, and tiles of a fixed shape do not see in which half they are."""
     half = 0
-    if not samples.shared:
+    # without jit there is no program to share, and threads would not know that it is off
+    if not samples.shared and not jax.config.jax_disable_jit:  # type: ignore[attr-defined]
         tile = tile_neurons(samples.X)
         width = None if chunk.batches is None else chunk.batches.shape[2]
         program = (formula, rule, chunk.trace, samples.X.shape, dtype, width, -(-len(chunk.factors) // STEPS))
