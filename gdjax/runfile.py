@@ -1,7 +1,6 @@
 """Run files: a run's arrays, keys and statuses, with the formula, versions and options beside them."""
 
 import platform
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from gdjax.formulas import Activation, Loss, activations, losses
 from gdjax.neuron import Neuron
 from gdjax.run import Run
 from gdjax.runstate import RunState
+from gdjax.versions import installed
 
 FORMAT = 1
 _ARRAYS = ("weights", "bias", "cost", "steps", "history", "history_steps", "rows", "r2", "learning_rate", "condition")
@@ -41,7 +41,7 @@ def save(run: Run, path: str | Path) -> None:
         arrays.update({f"run.{name}": value for name, value in run.state.arrays().items()})
     meta = {
         "format": FORMAT,
-        "versions": {"gdjax": version("gdjax"), "numpy": np.__version__, "python": platform.python_version()},
+        "versions": {"gdjax": installed("gdjax"), "numpy": np.__version__, "python": platform.python_version()},
         "neuron": {
             "activation": _described(run.neuron.formula.activation),
             "loss": _described(run.neuron.formula.loss),

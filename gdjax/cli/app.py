@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import requires
 
 from cyclopts import App
 from cyclopts.config import Toml
+
+from gdjax.versions import installed
 
 __all__ = ["COMMANDS", "make_app"]
 
@@ -27,16 +29,16 @@ def versions() -> str:
     """The versions that matter: gdjax, what it needs, and of its extras what is installed."""
     import platform
 
-    lines = [f"gdjax {version('gdjax')}"]
+    lines = [f"gdjax {installed('gdjax')}"]
     for requirement in requires("gdjax") or ():
         package = re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
         if "extra == 'test'" in requirement.replace('"', "'") or package == "gdjax":
             continue
-        try:
-            lines.append(f"{package} {version(package)}")
-        except PackageNotFoundError:
-            if "extra ==" not in requirement:
-                lines.append(f"{package} not installed")
+        found = installed(package)
+        if found is not None:
+            lines.append(f"{package} {found}")
+        elif "extra ==" not in requirement:
+            lines.append(f"{package} not installed")
     return "\n".join([*dict.fromkeys(lines), f"python {platform.python_version()} on {platform.platform()}"])
 
 

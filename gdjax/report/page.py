@@ -1,7 +1,6 @@
 """The page of a run: what it says in words, and the template it says it through."""
 
 import platform
-from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +11,7 @@ from gdjax.errors import BackendError
 from gdjax.files import atomic_write
 from gdjax.report.mathml import formulas
 from gdjax.run import Run
+from gdjax.versions import installed
 
 WORDS = {
     "converged": "It converged: the parameters are certified to be at the optimum, within the tolerance.",
@@ -251,10 +251,6 @@ def _command(run: Run) -> str:
 
 def _versions(run: Run) -> list[tuple[str, str]]:
     out = [("Backend", f"{run.backend}, {run.dtype}"), ("Seed", str(run.options.get("seed", "swept")))]
-    for name in ("gdjax", "numpy", "jax", "numba"):
-        if name in ("gdjax", "numpy", run.backend):
-            try:
-                out.append((name, version(name)))
-            except PackageNotFoundError:
-                continue
+    packages = dict.fromkeys(("gdjax", "numpy", run.backend))
+    out += [(name, found) for name in packages if (found := installed(name)) is not None]
     return [*out, ("Python", platform.python_version())]
