@@ -214,7 +214,7 @@ def _read_array(file: Any, size: int, label: str, member: str) -> Array:
             f"{what} its header says {shape} of {dtype}, {declared:,} bytes, and {held:,} follow; save it again"
         )
     data = bytearray(declared)
-    rest = memoryview(head.getbuffer())[head.tell() :]
+    rest = head.read()  # not a view: an error would keep it, and no BytesIO can be closed under one
     data[: len(rest)] = rest
     _fill(file, memoryview(data)[len(rest) :], what)
     array: Array = np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
