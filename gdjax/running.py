@@ -6,7 +6,7 @@ import numpy as np
 
 from gdjax import status as st
 from gdjax.arguments import tolerated, whole
-from gdjax.custom import is_custom, try_once
+from gdjax.custom import blamed, is_custom, trust
 from gdjax.data import Data, bad_codes
 from gdjax.descent import Descent
 from gdjax.discovery import backend as find_backend
@@ -77,12 +77,7 @@ def run_problem(
     if patience is not None and validation is None:
         raise UsageError("patience: there is nothing to look at: pass validation=(X, y)")
     if is_custom(neuron):
-        try_once(neuron)
-        if verify:
-            from gdjax.verification import verify_formula
-
-            # an inconclusive check is no proof against a formula
-            verify_formula(neuron).raise_if_failed(strict=False)
+        trust(neuron, verify)
     problem = Problem(
         neuron=neuron,
         data=data,
@@ -119,7 +114,7 @@ def run_problem(
         run = keeper.take_up(run)
     more_steps(run, descent)
     save = None if keeper is None else keeper.save
-    with shown(progress, callback) as told:
+    with shown(progress, callback) as told, blamed(neuron):
         train(problem, descent, engine, run, init=start, validation=checked, callback=told, save=save)
     if keeper is not None:
         keeper.save(run, last=True)

@@ -29,11 +29,27 @@ def _formula(formula: Any, dtype: str, seconds: float) -> Report:
     import jax
     import jax.numpy as jnp
 
+    if not _traces(formula):
+        return _pointwise(formula, np, lambda f: f, dtype, seconds)
     report = _pointwise(formula, jnp, jax.jit, dtype, seconds)
     if report.verdict == "inconclusive" and any(f.kind == "unsupported" for f in report.findings):
         other = _pointwise(formula, np, lambda f: f, dtype, seconds)
         return other if other.verdict != "inconclusive" else report
     return report
+
+
+def _traces(formula: Any) -> bool:
+    """Whether JAX traces the formula: one that calls NumPy or SciPy by name is for the backend numpy alone."""
+    import jax
+    import jax.numpy as jnp
+
+    z = np.zeros(3, np.float32)
+    try:
+        _, value, slope = formula.pointwise(jnp)
+        jax.eval_shape(lambda z, y: (value(z, y), slope(z, y)), z, z)
+    except Exception:  # noqa: BLE001 - a user's code
+        return False
+    return True
 
 
 def _pointwise(formula: Any, xp: Any, compiled: Callable[..., Any], dtype: str, seconds: float) -> Report:

@@ -1,14 +1,22 @@
-"""A user's own formula that raises, returns what it may not, prints or is wrong: a line says so, before any step."""
+"""A user's own formula that raises, exits, does not end, fills the memory, returns what it may not, prints or is wrong:
+a line says so."""
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import gdjax
-from gdjax import Activation, Loss, Neuron
+from gdjax import Activation, Loss, Neuron, containment
 from gdjax.errors import GdjaxError, UsageError
 
 rng = np.random.default_rng(2)
@@ -20,8 +28,13 @@ def raises(z: Any) -> Any:
     raise KeyError("two\nlines")
 
 
+def leaves(z: Any) -> Any:
+    sys.exit("of my own accord")
+
+
 BAD: dict[str, tuple[Any, str]] = {
     "raises": (raises, r"activation 'mine': its value raised KeyError\('two\\nlines'\)"),
+    "exits": (leaves, r"activation 'mine': its value raised SystemExit\('of my own accord'\)"),
     "first column": (lambda z: z[..., :1], r"its value is float64 \(2, 1\) for z \(2, 3\)"),
     "flat": (lambda z: z.reshape(-1), r"its value is float64 \(6,\)"),
     "none": (lambda z: None, "its value is object"),
@@ -49,7 +62,7 @@ def test_what_a_value_does_is_said_in_a_line(bad: str, verify: bool) -> None:
         assert isinstance(caught.value.__cause__, KeyError)  # the user's own traceback is kept
 
 
-@pytest.mark.parametrize("bad", [b for b in BAD if b != "raises"])
+@pytest.mark.parametrize("bad", [b for b in BAD if b not in ("raises", "exits")])
 def test_what_a_slope_gives_is_said_too(bad: str) -> None:
     with pytest.raises(UsageError, match="activation 'mine': its slope is"):
         gdjax.fit(Neuron(activation(lambda z: z * 1, BAD[bad][0])), X, Y, backend="numpy")
@@ -85,3 +98,102 @@ def test_what_it_prints_is_the_user_s(capsys: pytest.CaptureFixture[str]) -> Non
     run = gdjax.fit(Neuron(activation(value, ones)), X, Y, backend="numpy", verify=False)
     np.testing.assert_allclose(run.weights, [1, 2], rtol=1e-6)
     assert set(capsys.readouterr().out.split()) == {"here"}
+
+
+def loops(z: Any) -> Any:
+    while True:
+        pass
+
+
+def waits(z: Any) -> Any:
+    while True:
+        time.sleep(0.01)
+
+
+def hoards(z: Any) -> Any:
+    held = []
+    while True:
+        held.append(bytearray(b"x" * (16 << 20)))
+
+
+BEYOND: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "loops": (loops, "has not ended after"),
+    "waits": (waits, "has not ended after"),
+    "hoards": (hoards, "GiB of memory"),
+}
+
+
+@pytest.fixture
+def small_limits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """And no thread of a user's code is left."""
+    monkeypatch.setattr(containment, "SECONDS", 0.5)
+    monkeypatch.setattr(containment, "MEMORY", 128 << 20)
+    yield
+    for thread in threading.enumerate():
+        if thread.name == "gdjax user code":
+            thread.join(5)
+            assert not thread.is_alive()
+
+
+@pytest.mark.usefixtures("small_limits")
+@pytest.mark.parametrize("beyond", BEYOND)
+def test_what_goes_beyond_its_limits_is_ended(beyond: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    function, message = BEYOND[beyond]
+    if beyond == "hoards":
+        monkeypatch.setattr(containment, "SECONDS", 60.0)
+        if not Path("/proc/self/statm").exists():
+            pytest.skip("the memory of a process is read from /proc")
+    with pytest.raises(UsageError, match=f"activation 'mine': its slope .*{message}") as caught:
+        gdjax.fit(Neuron(activation(lambda z: z * 1, function)), X, Y, backend="numpy")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("odd", [loops, leaves])
+def test_what_it_does_at_other_inputs_than_the_first_is_contained_too(
+    odd: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(containment, "SECONDS", 2.0)
+
+    def value(z: Any) -> Any:
+        return z * 1 if z.shape == (2, 3) else odd(z)
+
+    with pytest.raises(UsageError, match="the verification of activation 'mine' with loss 'squared_error'"):
+        gdjax.fit(Neuron(activation(value, ones)), X, Y, backend="numpy")
+
+
+def test_ctrl_c_ends_it() -> None:
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        gdjax.fit(Neuron(activation(loops, ones)), X, Y, backend="numpy")
+
+
+def test_what_it_raises_in_training_is_said_in_a_line(backend_name: str) -> None:
+    def build(xp: Any) -> Any:
+        def value(z: Any) -> Any:
+            if z.shape != (2, 3):
+                raise ValueError("not\nthese")
+            return z * 1
+
+        return value, ones
+
+    def wrong_namespace(xp: Any) -> Any:
+        return (lambda z: np.sinh(np.asarray(z))), (lambda z: np.cosh(np.asarray(z)))
+
+    with pytest.raises(UsageError, match="activation 'mine'") as caught:
+        gdjax.fit(Neuron(Activation("mine", build)), X, Y, backend=backend_name, verify=False)
+    assert "\n" not in str(caught.value)
+    if backend_name == "numpy":
+        assert isinstance(caught.value.__cause__, ValueError)
+    else:
+        with pytest.raises(UsageError, match=r"activation 'mine'.*build\(xp\) receives"):
+            gdjax.fit(Neuron(Activation("mine", wrong_namespace)), X, Y, backend=backend_name, verify=False)
+
+
+def test_a_formula_of_numpy_alone_is_proved_and_trained() -> None:
+    special = pytest.importorskip("scipy.special")
+    root_pi = float(np.sqrt(np.pi))
+    neuron = Neuron(activation(special.erf, lambda z: 2 / root_pi * np.exp(-z * z)))
+    run = gdjax.fit(neuron, X, special.erf(X @ [0.5, 0.25]), backend="numpy")
+    np.testing.assert_allclose(run.weights, [0.5, 0.25], rtol=1e-6)
+    with pytest.raises(GdjaxError, match="slope of mine"):
+        gdjax.fit(Neuron(activation(special.erf, lambda z: 2 / root_pi * np.exp(-z))), X, Y, backend="numpy")
