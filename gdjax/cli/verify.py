@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from gdjax.discovery import DEFAULT
 from gdjax.errors import UsageError
+from gdjax.files import atomic_write, check_writable
 
 if TYPE_CHECKING:
     from gdjax.verification import Report
+    from gdjax.verification.child import Task
 
 __all__ = ["verify"]
 
 
 def verify(
-    cost: Annotated[str | None, Parameter(help="Your cost, as package.module:attribute.")] = None,
+    cost: Annotated[str | None, Parameter(help="Your cost, as package.module:attribute; or your Neuron.")] = None,
     gradient: Annotated[str | None, Parameter(help="Your gradient, the same way.")] = None,
     /,
     *,
@@ -31,7 +34,7 @@ def verify(
     shapes: Annotated[
         str | None, Parameter(help="Sizes that vary, an entry an argument, with commas: 'D,,N D,N'.")
     ] = None,
-    backend: Annotated[str | None, Parameter(help="For gdjax's own formulas: this backend alone.")] = None,
+    backend: Annotated[str | None, Parameter(help="For neurons: this backend alone.")] = None,
     seconds: Annotated[float, Parameter(help="How long to look for a failure, about, each.")] = 5.0,
     time_limit: Annotated[float, Parameter(help="Seconds until your code is ended.")] = 120.0,
     memory_limit: Annotated[int, Parameter(help="Bytes of address space that your code may use.")] = 8 << 30,
@@ -41,46 +44,51 @@ def verify(
 ) -> int:
     """Prove gradients right or wrong: every built-in formula on every installed backend, or yours.
 
-    Your code is run, in a process of its own with limits on time and memory. Exits with 0 on pass, 1 on fail, 3 if
-    inconclusive.
+    COST alone names a Neuron, an Activation or a Loss of yours. Your code is run, in a process of its own with limits
+    on time and memory. Exits with 0 on pass, 1 on fail, 3 if inconclusive.
     """
+    if html is not None:
+        check_writable(html)
     if cost is None and gradient is None and args is None:
         return _built_in(dtype, backend, kinks, seconds, json, html)
-    if cost is None or gradient is None or args is None:
-        raise UsageError("verify: give COST GRADIENT --args EXAMPLE, each as package.module:attribute, or none of them")
-    if backend is not None:
-        raise UsageError("--backend is for gdjax's own formulas: your gradient runs where it says")
-    return _own(cost, gradient, args, app_dir, dtype, kinks, wrt, shapes, seconds, time_limit, memory_limit, json, html)
+    if cost is None or (gradient is None) != (args is None):
+        raise UsageError(
+            "verify: give COST GRADIENT --args EXAMPLE, each as package.module:attribute, a NEURON, or none"
+        )
+    if backend is not None and gradient is not None:
+        raise UsageError("--backend is for neurons: your gradient runs where it says")
+    from gdjax.verification.child import Task
+
+    task = Task(
+        cost,
+        gradient,
+        args,
+        app_dir=str(app_dir),
+        dtype=dtype or "float64",
+        kinks=kinks,
+        wrt=_places(wrt),
+        shapes=None if shapes is None else tuple(part.strip() for part in shapes.split(",")),
+        seconds=seconds,
+        backend=backend or DEFAULT,
+    )
+    return _own(task, time_limit, memory_limit, json, html)
 
 
-def _own(
-    cost: str,
-    gradient: str,
-    args: str,
-    app_dir: Path,
-    dtype: str | None,
-    kinks: str,
-    wrt: str,
-    shapes: str | None,
-    seconds: float,
-    time_limit: float,
-    memory_limit: int,
-    json: bool,
-    html: Path | None,
-) -> int:
-    from gdjax.errors import printable
-    from gdjax.verification.child import EXIT_CODES, Task, verified
-
+def _places(wrt: str) -> tuple[int, ...]:
     try:
-        places = tuple(int(p) for p in wrt.split(","))
+        return tuple(int(p) for p in wrt.split(","))
     except ValueError as error:
         raise UsageError(f"--wrt {wrt!r}: give places with commas, such as 0,1") from error
-    named = None if shapes is None else tuple(part.strip() for part in shapes.split(","))
-    task = Task(cost, gradient, args, str(app_dir), dtype or "float64", kinks, places, named, seconds)
-    print(f"running {gradient} and {cost} in a process of its own", file=sys.stderr)
+
+
+def _own(task: Task, time_limit: float, memory_limit: int, json: bool, html: Path | None) -> int:
+    from gdjax.errors import printable
+    from gdjax.verification.child import EXIT_CODES, verified
+
+    print(f"running {printable(task.name)} in a process of its own", file=sys.stderr)
     result = verified(task, time_limit, memory_limit)
     if html is not None:
-        html.write_text(result.html, encoding="utf-8")
+        atomic_write(html, result.html.encode())
     if json:
         _print_json(result.report)
     else:
@@ -104,7 +112,7 @@ def _built_in(dtype: str | None, backend: str | None, kinks: str, seconds: float
                     print(str(report) if report.verdict != "pass" else str(report).splitlines()[0], flush=True)
     whole = _joined(reports, kinks)
     if html is not None:
-        whole.to_html(html)
+        atomic_write(html, whole.to_html().encode())
     if json:
         _print_json(whole.as_dict())
     else:

@@ -10,9 +10,14 @@ import sys
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from gdjax.discovery import DEFAULT
 from gdjax.errors import UsageError
+
+if TYPE_CHECKING:
+    from gdjax.neuron import Neuron
+    from gdjax.verification.report import Report
 
 RESULT, PAGE, TEXT = "report.json", "report.html", "report.txt"
 EXIT_CODES = {"pass": 0, "fail": 1, "inconclusive": 3}
@@ -20,17 +25,23 @@ EXIT_CODES = {"pass": 0, "fail": 1, "inconclusive": 3}
 
 @dataclass(frozen=True)
 class Task:
-    """What to verify: three names "package.module:attribute"."""
+    """What to verify: three names "package.module:attribute", or one, of a `Neuron`, an `Activation` or a `Loss`."""
 
     cost: str
-    gradient: str
-    args: str
+    gradient: str | None = None
+    args: str | None = None
     app_dir: str = "."
     dtype: str = "float64"
     kinks: str = "zero"
     wrt: tuple[int, ...] = (0, 1)
     shapes: tuple[str, ...] | None = None
     seconds: float = 5.0
+    backend: str = DEFAULT
+
+    @property
+    def name(self) -> str:
+        """What a report is about."""
+        return self.gradient or self.cost
 
 
 @dataclass(frozen=True)
@@ -61,13 +72,11 @@ def verified(task: Task, time_limit: float = 120.0, memory_limit: int = 8 << 30)
                 command, input=sent, capture_output=True, text=True, timeout=time_limit, cwd=os.getcwd(), check=False
             )
         except subprocess.TimeoutExpired as error:
-            raise UsageError(
-                f"verifying {task.gradient} took more than {time_limit:g} s: raise --time-limit"
-            ) from error
+            raise UsageError(f"verifying {task.name} took more than {time_limit:g} s: raise --time-limit") from error
         result = Path(folder, RESULT)
         if not result.exists():
             last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
-            raise UsageError(f"verifying {task.gradient} ended without a verdict: {last}")
+            raise UsageError(f"verifying {task.name} ended without a verdict: {last}")
         report = json.loads(result.read_text(encoding="utf-8"))
         if "error" in report:
             raise UsageError(report["error"])
@@ -110,21 +119,45 @@ def _limit(memory: int) -> None:
         return
 
 
-def _main(folder: str) -> None:
+def _report(task: Task) -> Report:
     from gdjax.verification.verify import checked
 
+    cost = load(task.cost, task.app_dir)
+    if task.gradient is None or task.args is None:
+        from gdjax.custom import trust
+        from gdjax.verification.neurons import verify_neuron
+
+        neuron = _neuron(cost, task.cost)
+        trust(neuron, verify=False)
+        return verify_neuron(neuron, task.backend, task.dtype, task.kinks, task.seconds)
+    gradient, args = load(task.gradient, task.app_dir), load(task.args, task.app_dir)
+    args = args() if callable(args) else args
+    return checked(
+        cost, gradient, args, task.wrt, task.shapes, task.dtype, task.kinks, None, task.seconds, task.gradient
+    )
+
+
+def _neuron(found: Any, name: str) -> Neuron:
+    from gdjax.formulas import Activation, Loss
+    from gdjax.neuron import Neuron
+
+    if isinstance(found, Activation):
+        return Neuron(found)
+    if isinstance(found, Loss):
+        return Neuron(found.link or "identity", found)
+    if isinstance(found, Neuron):
+        return found
+    raise UsageError(f"{name} is a {type(found).__name__}: give COST GRADIENT --args EXAMPLE, or a Neuron alone")
+
+
+def _main(folder: str) -> None:
     sent = json.loads(sys.stdin.read())
     task = Task(**sent["task"])
     _limit(sent["memory_limit"])
     # Whatever the user's code prints must not look like our result.
     sys.stdout = sys.stderr
     try:
-        cost, gradient = load(task.cost, task.app_dir), load(task.gradient, task.app_dir)
-        args = load(task.args, task.app_dir)
-        args = args() if callable(args) else args
-        report = checked(
-            cost, gradient, args, task.wrt, task.shapes, task.dtype, task.kinks, None, task.seconds, task.gradient
-        )
+        report = _report(task)
     except UsageError as error:
         Path(folder, RESULT).write_text(json.dumps({"error": str(error)}), encoding="utf-8")
         return

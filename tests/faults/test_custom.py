@@ -18,6 +18,7 @@ import pytest
 import gdjax
 from gdjax import Activation, Loss, Neuron, containment
 from gdjax.errors import GdjaxError, UsageError
+from gdjax.verification.child import Task, verified
 
 rng = np.random.default_rng(2)
 X = rng.normal(size=(40, 2))
@@ -197,3 +198,27 @@ def test_a_formula_of_numpy_alone_is_proved_and_trained() -> None:
     np.testing.assert_allclose(run.weights, [0.5, 0.25], rtol=1e-6)
     with pytest.raises(GdjaxError, match="slope of mine"):
         gdjax.fit(Neuron(activation(special.erf, lambda z: 2 / root_pi * np.exp(-z))), X, Y, backend="numpy")
+
+
+MODULE = """
+import os
+import gdjax
+
+def ends_the_process(xp):
+    return (lambda z: os._exit(0)), (lambda z: z)
+
+def wrong(xp):
+    return (lambda z: print("pass") or z * z), (lambda z: z)
+
+ends = gdjax.Activation("ends", ends_the_process)
+neuron = gdjax.Neuron(gdjax.Activation("wrong", wrong))
+"""
+
+
+def test_a_neuron_may_be_verified_in_a_process_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "own_formulas.py").write_text(MODULE)
+    with pytest.raises(UsageError, match="verifying own_formulas:ends ended without a verdict"):
+        verified(Task("own_formulas:ends", app_dir=str(tmp_path)))
+    found = verified(Task("own_formulas:neuron", app_dir=str(tmp_path), backend="numpy", seconds=0.1))
+    assert found.verdict == "fail"
+    assert "slope of wrong" in found.text
