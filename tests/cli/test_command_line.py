@@ -1,16 +1,17 @@
-"""The command line as a user meets it: in a process of its own, by its exit code, stdout and stderr."""
+"""The command line as a user meets it: by its exit code, stdout and stderr, in a process where that matters."""
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import io
 import json
 import os
 import pty
 import select
-import signal
 import subprocess
 import sys
-import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,22 @@ from gdjax.cli.app import COMMANDS
 QUICK = ["--backend", "numpy"]
 
 
-def gdjax_command(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+def gdjax_command(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """The program, in this process: what of one is global is put back."""
+    out, error, given = io.StringIO(), io.StringIO(), [str(a) for a in arguments]
+    with (
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(error),
+        warnings.catch_warnings(),
+        pytest.raises(SystemExit) as left,
+    ):
+        warnings.simplefilter("default")
+        main(given)
+    return subprocess.CompletedProcess(given, int(left.value.code or 0), out.getvalue(), error.getvalue())
+
+
+def gdjax_process(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    """The program in a process of its own."""
     code = "from gdjax.cli import main; main()"
     return subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, timeout=100, **options
@@ -60,7 +76,7 @@ def solved(path: Path) -> tuple[np.ndarray, float]:
 
 def test_fit_saves_predicts_and_agrees_with_scikit_learn(line: Path, tmp_path: Path) -> None:
     run, out = tmp_path / "run", tmp_path / "p.csv"
-    done = gdjax_command("fit", line, "--target", "y", "--activation", "identity", "-o", run, *QUICK)
+    done = gdjax_process("fit", line, "--target", "y", "--activation", "identity", "-o", run, *QUICK)
     assert (done.returncode, done.stderr) == (0, "")
     for said in ("converged", "coefficient", "y = ", "cost", f"saved to {run}"):
         assert said in done.stdout.replace("\n", " ")
@@ -200,7 +216,7 @@ def test_help_of_each_command() -> None:
 
 
 def test_versions_that_matter() -> None:
-    said = gdjax_command("--version").stdout
+    said = gdjax_process("--version").stdout
     for name in ("gdjax", "numpy", "jax", "jaxlib", "numba", "safetensors", "python"):
         assert f"{name} " in said
 
@@ -281,7 +297,7 @@ def test_bad_use_is_a_line_and_exit_code_2(
 
 
 def test_it_is_in_a_process_too(line: Path) -> None:
-    done = gdjax_command("fit", line, "--target", "z")
+    done = gdjax_process("fit", line, "--target", "z")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"gdjax: {line}: no column 'z'; known: 'a', 'b', 'y'\n"
 
@@ -334,7 +350,7 @@ def test_a_reader_that_has_had_enough_is_no_error(line: Path, tmp_path: Path) ->
 
 def test_a_terminal_of_ascii_is_no_error(line: Path) -> None:
     environment = {**os.environ, "PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
-    done = gdjax_command("fit", line, "--target", "y", *QUICK, env=environment)
+    done = gdjax_process("fit", line, "--target", "y", *QUICK, env=environment)
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -346,28 +362,6 @@ def test_cells_and_names_reach_no_terminal_raw(tmp_path: Path) -> None:
         assert done.returncode == 0
         assert "\\x1b" in done.stdout
         assert "\x1b" not in done.stdout + done.stderr
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_signals_end_at_a_chunk_with_a_checkpoint(number: int, code: int, line: Path, tmp_path: Path) -> None:
-    check, run = tmp_path / "check", tmp_path / "run"
-    arguments = ["--target", "y", "--tolerance", "0", "--steps", "100000000", "--checkpoint", check, "-o", run, *QUICK]
-    process = subprocess.Popen(
-        [sys.executable, "-c", "from gdjax.cli import main; main()", "fit", line, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    deadline = time.monotonic() + 60
-    while not check.exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(number)
-    out, error = process.communicate(timeout=60)
-    assert process.returncode == code
-    assert f"goes on from {check}" in error
-    assert out == ""
-    assert not run.exists()
-    assert check.exists()
 
 
 def test_the_progress_bar_is_for_terminals_and_leaves_nothing(line: Path) -> None:
