@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from gdjax.errors import UsageError
+from gdjax.files import physical_memory
 from gdjax.schedules import as_schedule
 
 
@@ -28,3 +29,8 @@ def tolerated(value: Any) -> float:
     if isinstance(value, bool) or not 0 <= number < 1:
         raise UsageError(f"tolerance = {value!r} must be a number >= 0 and < 1")
     return number
+
+
+def memory(given: int | None) -> int:
+    """A memory limit in bytes: half of the machine's by default."""
+    return physical_memory() // 2 if given is None else whole("memory_limit", given, 1 << 20)

@@ -7,7 +7,9 @@ import numpy as np
 from gdjax.errors import DataError
 from gdjax.formulas import Formula
 from gdjax.groups import Groups, group
+from gdjax.rows import Rows, StreamedRows
 from gdjax.status import BAD_DATA, PENDING
+from gdjax.stream import ArrayStream, Stream
 
 COPY_BYTES = 1 << 26
 """Arrays up to this size are copied: larger ones must not be written to while a run goes on."""
@@ -28,11 +30,24 @@ class Data(NamedTuple):
     """(N,) the caller's row numbers, or None where none was dropped."""
     bad: dict[int, str]
     """Group index -> what is wrong with its data."""
+    stream: Stream | None = None
+    """Where the samples are read at each pass; X, y and weight have no row then."""
 
     @property
     def dtype(self) -> str:
         """The dtype the data has: float32 where X is float32 or narrower, else float64."""
         return "float32" if self.X.dtype.kind == "f" and self.X.dtype.itemsize <= 4 else "float64"
+
+    @property
+    def models(self) -> int:
+        """Neurons that are fitted to it: one, or one a group."""
+        return 1 if self.groups is None else len(self.groups.keys)
+
+    def samples(self, folds: np.ndarray | None = None) -> Rows | StreamedRows:
+        """The shared samples, under their own weights or those of folds (F, N)."""
+        if self.stream is not None:
+            return StreamedRows(self.stream)
+        return Rows(self.X, self.y, self.weight[None] if folds is None else folds)
 
 
 def check(
@@ -44,12 +59,15 @@ def check(
     groups: Any = None,
     features: Any = None,
     what: str = "",
+    memory_limit: int | None = None,
 ) -> Data:
-    """The data as arrays, each fault named by its place.
+    """The data as arrays, each fault named by its place; without `groups`, as a stream where X is over the limit.
 
     Raises:
         DataError: wrong shapes or kinds; without `groups`, any value that cannot be trained on.
     """
+    if isinstance(X, Stream):
+        return _streamed(X, y, formula, sample_weight, groups, features, what)
     names = _feature_names(X, features)
     X = _real(X, f"{what}X", 2)
     y = _real(y, f"{what}y", 1)
@@ -63,6 +81,9 @@ def check(
         names = tuple(f"x{j}" for j in range(X.shape[1]))
     elif len(names) != X.shape[1]:
         raise DataError(f"{what}features names {len(names)} columns and X has {X.shape[1]}: pass one name a column")
+    if memory_limit is not None and groups is None and X.nbytes > memory_limit:
+        given = None if sample_weight is None else _weights(sample_weight, len(X), what)
+        return _streamed(ArrayStream(X, y, given, names, memory_limit), None, formula, what=what)
     weight = np.ones(len(X)) if sample_weight is None else _weights(sample_weight, len(X), what)
     key_codes = None if groups is None else group(groups, len(X))
     bad: dict[int, str] = {}
@@ -87,6 +108,33 @@ def check(
         for at, text in faults:
             bad.setdefault(int(key_codes.code[at]), text)
     return Data(_own(X), _own(y), weight, key_codes, names, row, bad)
+
+
+def _streamed(
+    X: Stream,
+    y: Any,
+    formula: Formula,
+    sample_weight: Any = None,
+    groups: Any = None,
+    features: Any = None,
+    what: str = "",
+) -> Data:
+    """A stream that one pass has found no fault in."""
+    for name, given in (("y", y), ("sample_weight", sample_weight)):
+        if given is not None:
+            raise DataError(f"{what}{name}: a stream of samples brings its own: leave it out")
+    if features is not None and tuple(features) != X.features:
+        raise DataError(f"{what}features: a stream of samples names its own: leave them out")
+    if groups is not None:
+        raise DataError(f"{what}groups: they need their samples in memory: raise memory_limit")
+    if not len(X):
+        raise DataError(f"{what}X has no row: pass at least one sample")
+    for block in X.read():
+        faults = _faults(block.X, block.y, formula, X.features, block.row)
+        if faults:
+            raise DataError(what + faults[0][1])
+    none = np.zeros(0)
+    return Data(np.zeros((0, X.shape[1]), X.dtype), none, none, None, X.features, None, {}, X)
 
 
 def _faults(

@@ -10,7 +10,10 @@ from gdjax.schedules import Schedule
 from gdjax.slab import Slab
 
 CHUNK = 100
-"""Steps that run as one program on the device; edges depend on steps alone."""
+"""Steps that run as one program on the device."""
+
+STREAMED_CHUNK = 10
+"""The same where each step reads all samples anew: the time to the next edge, where a run can be ended, is short."""
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from gdjax.arguments import fixed_rate, whole
-from gdjax.data import check
+from gdjax.arguments import fixed_rate, memory, whole
+from gdjax.data import Data, check
 from gdjax.discovery import DEFAULT
 from gdjax.errors import DataError, UsageError
 from gdjax.event import Callback
@@ -85,8 +85,15 @@ def fit(
     >>> run.status, round(float(run.weights[0]), 9), round(float(run.bias), 9)
     ('converged', 2.0, 1.0)
     """
-    data = check(X, y, neuron.formula, sample_weight=sample_weight, groups=groups, features=features)
-    count = 1 if data.groups is None else len(data.groups.keys)
+    data = check(
+        X,
+        y,
+        neuron.formula,
+        sample_weight=sample_weight,
+        groups=groups,
+        features=features,
+        memory_limit=memory(memory_limit),
+    )
     given = {
         "groups": groups is not None,
         "dtype": dtype,
@@ -102,14 +109,7 @@ def fit(
     return run_problem(
         neuron,
         data,
-        l1=np.full(count, float(neuron.l1)),
-        l2=np.full(count, float(neuron.l2)),
-        rate=np.full(count, np.nan if fixed_rate(learning_rate) is None else fixed_rate(learning_rate)),
-        seed=np.full(count, whole("seed", seed, 0), np.int64),
-        fold=np.zeros(count, np.intp) if data.groups is None else np.arange(count),
-        weight=None,
-        swept={},
-        held_out=None,
+        **_alike(neuron, data, learning_rate, seed),
         validation=validation,
         backend=backend,
         dtype=dtype,
@@ -131,6 +131,21 @@ def fit(
     )
 
 
+def _alike(neuron: Neuron, data: Data, learning_rate: Any, seed: int) -> dict[str, Any]:
+    """What `run_problem` takes for one neuron a group, all of one penalty, rate and seed."""
+    count, rate = data.models, fixed_rate(learning_rate)
+    return {
+        "l1": np.full(count, float(neuron.l1)),
+        "l2": np.full(count, float(neuron.l2)),
+        "rate": np.full(count, np.nan if rate is None else rate),
+        "seed": np.full(count, whole("seed", seed, 0), np.int64),
+        "fold": np.zeros(count, np.intp) if data.groups is None else np.arange(count),
+        "weight": None,
+        "swept": {},
+        "held_out": None,
+    }
+
+
 def go_on(run: Run, X: Any, y: Any, steps: int, options: dict[str, Any]) -> Run:
     """See `Run.continue_`."""
     if run.state is None:
@@ -147,12 +162,10 @@ def go_on(run: Run, X: Any, y: Any, steps: int, options: dict[str, Any]) -> Run:
         sample_weight=options.pop("sample_weight", None),
         groups=options.pop("groups", None),
         features=run.feature_names,
+        memory_limit=memory(options.get("memory_limit")),
     )
-    if (data.groups is None) != (run.groups is None) or (
-        1 if data.groups is None else len(data.groups.keys)
-    ) != run.models:
+    if (data.groups is None) != (run.groups is None) or data.models != run.models:
         raise DataError("continue_: other groups than at fit: pass the data it was fitted on")
-    count, rate = run.models, fixed_rate(known["learning_rate"])
     rest = {
         "validation": None,
         "backend": run.backend,
@@ -163,18 +176,10 @@ def go_on(run: Run, X: Any, y: Any, steps: int, options: dict[str, Any]) -> Run:
         "checkpoint": None,
         **options,
     }
-    seed = known.pop("seed")
     return run_problem(
         run.neuron,
         data,
-        l1=np.full(count, float(run.neuron.l1)),
-        l2=np.full(count, float(run.neuron.l2)),
-        rate=np.full(count, np.nan if rate is None else rate),
-        seed=np.full(count, seed, np.int64),
-        fold=np.zeros(count, np.intp) if data.groups is None else np.arange(count),
-        weight=None,
-        swept={},
-        held_out=None,
+        **_alike(run.neuron, data, known["learning_rate"], known.pop("seed")),
         init=None,
         steps=steps,
         options={**run.options},

@@ -7,7 +7,7 @@ import numpy as np
 from gdjax import status as st
 from gdjax.descent import CHUNK
 from gdjax.rule import DIVERGED, EXHAUSTED, RUNNING, STATIONARY
-from gdjax.separability import separable
+from gdjax.separability import LINEAR_PROGRAM, separable
 from gdjax.slab import Examination
 from gdjax.training import Training
 
@@ -161,7 +161,9 @@ class Judge:
         for i in np.nonzero(run.stale[neurons] >= patience)[0]:
             if run.state.phase[neurons[i]] == RUNNING:
                 step = int(run.state.step[neurons[i]])
-                reason = f"stopped at step {step}: no better validation cost in {patience} looks, {CHUNK} steps apart"
+                reason = (
+                    f"stopped at step {step}: no better validation cost in {patience} looks, {on.chunk} steps apart"
+                )
                 self._end(int(rows[i]), st.MAX_STEPS, reason, on.given_back(neurons[i : i + 1])[0])
 
     def _end_diverged(self, row: int) -> None:
@@ -193,12 +195,17 @@ class Judge:
         if slab.l2[row] > 0 or slab.l1[row] > 0:
             return False
         inner = slab.inner(theta[None], np.array([row]))[0]
-        X, y = (slab.X, slab.y) if slab.shared else (slab.X[row], slab.y[row])
-        counted = slab.weight[slab.fold[row]] > 0
-        X, y = X[counted], y[counted]
-        if ((2 * y - 1) * (X @ inner[:-1] + inner[-1]) > 0).all():
+        for x, y, weight in slab.samples.of(np.array([row])).blocks():
+            x, y, weight = (x, y, weight[slab.fold[row]]) if slab.shared else (x[0], y[0], weight[0])
+            if ((2 * y - 1) * (x @ inner[:-1] + inner[-1]) <= 0)[weight > 0].any():
+                break
+        else:
             return True
-        return separable(X, y, bool(slab.free[row][-1]))
+        found = slab.samples.one(row, int(slab.fold[row]), LINEAR_PROGRAM)
+        if found is None:
+            return False
+        X, y, weight = found
+        return separable(X[weight > 0], y[weight > 0], bool(slab.free[row][-1]))
 
     def _limit_reason(self) -> str:
         if not self.on.whole:
@@ -240,7 +247,12 @@ class Judge:
     def no_positive_y(self, rows: np.ndarray) -> np.ndarray:
         """Ends the ReLU neurons that have no positive y, whose best is 0 everywhere; the others are given back."""
         slab = self.on.slab
-        positive = np.any((slab.weight > 0) & (slab.y > 0), axis=1)[slab.fold[rows]]
+        positive = np.zeros(slab.samples.sets, bool)
+        for _, y, weight in slab.samples.blocks():
+            positive |= ((weight > 0) & (y > 0)).any(axis=1)
+            if positive.all():
+                break
+        positive = positive[slab.fold[rows]]
         for row in rows[~positive]:
             self._end(int(row), st.DEAD, st.NO_POSITIVE, np.zeros(self.on.problem.size))
         return rows[positive]

@@ -9,6 +9,7 @@ import numpy as np
 from gdjax.data import Data
 from gdjax.groups import padded_length
 from gdjax.neuron import Neuron
+from gdjax.rows import Rows, StreamedRows
 from gdjax.slab import Slab, make_slab
 
 
@@ -85,8 +86,7 @@ class Problem:
         """The slab of a cut."""
         if self.data.groups is not None:
             return self._pack(cut.neurons, cut.rows)
-        weight = self.data.weight[None] if self.weight is None else self.weight
-        return self._slab(cut.neurons, self.data.X, self.data.y, weight, self.fold[cut.neurons])
+        return self._slab(cut.neurons, self.data.samples(self.weight), self.fold[cut.neurons])
 
     def _pack(self, neurons: np.ndarray, rows: int) -> Slab:
         """Own samples of the groups `neurons`, padded; and the slab padded to a power of two of them, so that the
@@ -107,16 +107,14 @@ class Problem:
         bad = np.isin(np.arange(count)[: len(neurons)], [i for i, g in enumerate(neurons) if int(g) in self.data.bad])
         X[: len(neurons)][bad] = 0
         y[: len(neurons)][bad] = 0
-        return self._slab(neurons, X, y, weight, np.arange(count))
+        return self._slab(neurons, Rows(X, y, weight), np.arange(count))
 
-    def _slab(self, neurons: np.ndarray, X: np.ndarray, y: np.ndarray, weight: np.ndarray, fold: np.ndarray) -> Slab:
+    def _slab(self, neurons: np.ndarray, samples: Rows | StreamedRows, fold: np.ndarray) -> Slab:
         # the padding's neurons repeat the first one's penalties
-        which = neurons if X.ndim == 2 else np.concatenate([neurons, np.repeat(neurons[:1], len(X) - len(neurons))])
+        which = np.concatenate([neurons, np.repeat(neurons[:1], len(fold) - len(neurons))])
         return make_slab(
             neurons,
-            X,
-            y,
-            weight,
+            samples,
             fold,
             self.neuron.formula,
             self.l1[which],

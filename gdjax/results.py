@@ -67,24 +67,27 @@ def _fit_quality(problem: Problem, run: RunState) -> tuple[np.ndarray, np.ndarra
     """Rows seen and R^2 of each neuron."""
     data, predict = problem.data, problem.neuron.pointwise(np).predict
     count = problem.count
+    left: np.ndarray = np.zeros(count)
+    rows: np.ndarray
+    spread: np.ndarray
+    total: np.ndarray
     if data.groups is None:
-        weights = data.weight[None] if problem.weight is None else problem.weight
-        rows = (weights > 0).sum(axis=1)[problem.fold]
-        total = weights.sum(axis=1)
-        mean = weights @ data.y.astype(np.float64) / total
-        spread = np.array([(w * (data.y - m) ** 2).sum() for w, m in zip(weights, mean, strict=True)])
-        left = np.zeros(count)
-        step = max(1, (1 << 22) // max(1, count + data.X.shape[1]))
+        samples = data.samples(problem.weight)
+        rows = samples.counted[problem.fold]
+        total, sums, spread = np.zeros((3, samples.sets))
         with np.errstate(over="ignore", invalid="ignore"):
-            for at in range(0, len(data.X), step):
-                part = slice(at, at + step)
-                z = run.raw[:, :-1] @ data.X[part].T.astype(np.float64) + run.raw[:, -1:]
-                left += (weights[:, part][problem.fold] * (predict(z) - data.y[part]) ** 2).sum(axis=1)
+            for _, y, weight in samples.blocks():
+                total += weight.sum(axis=1)
+                sums += weight @ y
+            mean = sums / total
+            for X, y, weight in samples.blocks(count):
+                spread += (weight * (y - mean[:, None]) ** 2).sum(axis=1)
+                z = run.raw[:, :-1] @ X.T + run.raw[:, -1:]
+                left += (weight[problem.fold] * (predict(z) - y) ** 2).sum(axis=1)
         spread = spread[problem.fold]
     else:
         code, w = data.groups.code, data.weight
         rows = np.bincount(code, minlength=count)
-        left, spread = np.zeros(count), np.zeros(count)
         total = np.bincount(code, w, count)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             mean = np.bincount(code, w * data.y, count) / np.where(total > 0, total, 1)

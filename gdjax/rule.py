@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
+
 Array = Any
 Evaluate = Callable[[Array], tuple[Array, Array]]
 """theta (K, P) -> the data's cost (K,) and its gradient (K, P)."""
@@ -261,3 +263,21 @@ def initial_state(xp: Any, rule: Rule, theta: Array, rate: Array) -> State:
         best=theta,
         best_cost=infinite,
     )
+
+
+def take_steps(
+    rule: Rule, evaluate: Callable[[int], Evaluate], state: State, knobs: Knobs, factors: Array, traced: bool
+) -> tuple[State, np.ndarray | None]:
+    """A step for each of `factors` (S,), on the host, while a neuron is running: `evaluate(i)` is what step i sees.
+
+    Returns the state after them, and the costs (S, K) where `traced`, NaN where no step was taken.
+    """
+    advance = make_advance(np, rule)
+    trace = np.full((len(factors), len(state.phase)), np.nan, factors.dtype) if traced else None
+    for i, factor in enumerate(factors):
+        if not (state.phase == RUNNING).any():
+            break
+        state = advance(state, knobs, evaluate(i), factor)
+        if trace is not None:
+            trace[i] = state.cost
+    return state, trace

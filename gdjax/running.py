@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from gdjax import status as st
-from gdjax.arguments import tolerated, whole
+from gdjax.arguments import memory, tolerated, whole
 from gdjax.custom import blamed, is_custom, trust
 from gdjax.data import Data, bad_codes
 from gdjax.descent import Descent
@@ -13,7 +13,6 @@ from gdjax.discovery import backend as find_backend
 from gdjax.engine import begin, more_steps, train
 from gdjax.errors import UsageError
 from gdjax.event import Callback
-from gdjax.files import physical_memory
 from gdjax.neuron import Neuron
 from gdjax.params import Params
 from gdjax.problem import Problem
@@ -25,6 +24,7 @@ from gdjax.rule import METHODS
 from gdjax.run import Run
 from gdjax.runstate import RunState
 from gdjax.schedules import as_schedule, for_kinks
+from gdjax.streaming import Streaming
 from gdjax.validating import mean_cost, validating
 
 TOLERANCE = {"float32": 1e-4, "float64": 1e-9}
@@ -89,11 +89,12 @@ def run_problem(
         seed=seed,
         fold=fold,
         weight=weight,
-        memory_limit=physical_memory() // 2 if memory_limit is None else whole("memory_limit", memory_limit, 1 << 20),
+        memory_limit=memory(memory_limit),
     )
     checked = validating(validation, problem, data)
     status, reasons = _untrainable(problem, neuron, min_rows)
     start = _init(init, problem)
+    walking = engine if data.stream is None else Streaming(engine)
     run = state if state is not None else begin(problem, descent, status, reasons, checked is not None)
     keeper = None
     if checkpoint is not None:
@@ -115,7 +116,7 @@ def run_problem(
     more_steps(run, descent)
     save = None if keeper is None else keeper.save
     with shown(progress, callback) as told, blamed(neuron):
-        train(problem, descent, engine, run, init=start, validation=checked, callback=told, save=save)
+        train(problem, descent, walking, run, init=start, validation=checked, callback=told, save=save)
     if keeper is not None:
         keeper.save(run, last=True)
     judged = run.best_validation.copy() if checked is not None else None
@@ -178,6 +179,8 @@ def _dtype_of(backend: Any, data: Data) -> str:
 def _arrays(data: Data, validation: Any) -> dict[str, Any]:
     """The data that decide what a run gives."""
     out: dict[str, Any] = {"X": data.X, "y": data.y, "sample_weight": data.weight}
+    if data.stream is not None:
+        out = {"samples": np.frombuffer(data.stream.fingerprint(), np.uint8)}
     if data.groups is not None:
         out["groups"], out["group keys"] = data.groups.code, data.groups.keys
     for name, part in zip(("X", "y", "groups"), validation or (), strict=False):

@@ -6,7 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from gdjax.formulas import Formula
-from gdjax.moments import DENSE, Moments, blocks, moments
+from gdjax.moments import DENSE, Moments, moments
+from gdjax.rows import Rows, StreamedRows
 from gdjax.rule import fold as fold_theta
 from gdjax.rule import unfold
 from gdjax.spectrum import Spectrum, power_iteration, spectrum
@@ -47,12 +48,9 @@ class Slab:
 
     neurons: np.ndarray
     """(A,) their places in the run."""
-    X: np.ndarray
-    y: np.ndarray
-    weight: np.ndarray
-    """(F, N) or (A, n) float64"""
+    samples: Rows | StreamedRows
     fold: np.ndarray
-    """(A,) each neuron's row of `weight`."""
+    """(A,) each neuron's set of weights."""
     shift: np.ndarray
     scale: np.ndarray
     inner_shift: np.ndarray
@@ -63,7 +61,7 @@ class Slab:
     free: np.ndarray
     """(A, P)"""
     moments: Moments
-    """of each row of `weight`."""
+    """of each set of weights."""
     formula: Formula
     l1: np.ndarray
     l2: np.ndarray
@@ -72,11 +70,11 @@ class Slab:
     @property
     def shared(self) -> bool:
         """Whether all neurons see the same rows."""
-        return self.X.ndim == 2
+        return self.samples.shared
 
     @property
     def total(self) -> np.ndarray:
-        """Sums of the weights, one for each row of `weight`, 1 where there are none."""
+        """Sums of the weights, one a set, 1 where there are none."""
         return np.where(self.moments.total > 0, self.moments.total, 1.0)
 
     @property
@@ -105,8 +103,8 @@ class Slab:
     def dead_cost(self) -> np.ndarray:
         """(A,) the cost of a neuron whose prediction is 0, under squared error or any other loss."""
         pointwise = self.formula.pointwise(np)
-        cost = np.zeros(len(self.weight))
-        for _, y, weight in blocks(self.X, self.y, self.weight):
+        cost = np.zeros(self.samples.sets)
+        for _, y, weight in self.samples.blocks():
             cost += (pointwise.cost(np.zeros_like(weight), np.broadcast_to(y, weight.shape)) * weight).sum(axis=-1)
         return (cost / self.total)[self.fold]
 
@@ -117,12 +115,11 @@ class Slab:
         pointwise = self.formula.pointwise(np)
         size = theta.shape[1]
         count = len(rows)
-        X, y, weight = (self.X, self.y, self.weight) if self.shared else (self.X[rows], self.y[rows], self.weight[rows])
         cost, noise, opened = np.zeros(count), np.zeros(count), np.zeros(count)
         gradient = np.zeros((count, size))
         matrix = np.zeros((count, size, size)) if hessian and size <= DENSE else None
         with np.errstate(over="ignore", invalid="ignore"):
-            for x, t, s in blocks(X, y, weight):
+            for x, t, s in self.samples.of(rows).blocks(count):
                 if self.shared:
                     s = s[self.fold[rows]]
                 w, b = inner[:, :-1], inner[:, -1:]
@@ -180,12 +177,11 @@ class Slab:
 
     def _rows(self, row: int, theta: np.ndarray) -> np.ndarray | None:
         """A (n + P, P) with A^T A one neuron's Hessian, in the descent's columns; None where it is too large."""
-        X = self.X if self.shared else self.X[row]
-        y = self.y if self.shared else self.y[row]
-        if X.shape[0] * (X.shape[1] + 1) > SINGULAR_ELEMENTS:
+        found = self.samples.one(row, int(self.fold[row]), SINGULAR_ELEMENTS)
+        if found is None:
             return None
+        X, y, weight = found
         at = np.array([row])
-        weight = self.weight[self.fold[row]]
         x = np.concatenate([X.astype(np.float64), np.ones((len(X), 1))], axis=1)
         z = x @ self.inner(theta[None], at)[0]
         x = (x - self.inner_shift[row]) / self.inner_scale[row]
@@ -200,7 +196,7 @@ class Slab:
         m = self.moments
         curvature = self.formula.curvature_bound or 1.0
         if size > DENSE:
-            largest = np.array([curvature * self._largest(f) for f in range(len(self.weight))])[self.fold]
+            largest = np.array([curvature * self._largest(f) for f in range(self.samples.sets)])[self.fold]
             return Spectrum(largest + 2 * self.l2, 2 * self.l2 if (self.l2 > 0).all() else np.zeros(len(self.fold)))
         matrix = np.zeros((len(m.total), size, size))
         if self.standardized and self.free[:, -1].all():
@@ -225,13 +221,14 @@ class Slab:
     def _largest(self, f: int) -> float:
         row = int(np.argmax(self.fold == f))
         scale, shift, free = self.inner_scale[row], self.inner_shift[row], self.free[row]
-        X, weight = (self.X, self.weight[f]) if self.shared else (self.X[row], self.weight[row])
+        samples = self.samples.of(np.array([row]))
 
         def apply(v: np.ndarray) -> np.ndarray:
             v = v * free
             inner = fold_theta(np, v[None], shift[None], scale[None])[0]
             out = np.zeros_like(v)
-            for x, s in blocks(X, weight):
+            for x, _, s in samples.blocks():
+                x, s = (x, s[f]) if self.shared else (x[0], s[0])
                 r = (x @ inner[:-1] + inner[-1]) * s
                 out += np.concatenate([r @ x, [r.sum()]])
             return np.asarray(unfold(out / self.total[f], shift, scale) * free)
@@ -279,17 +276,11 @@ class Slab:
         theta[lost] = random_start(*draw, theta.shape[1], deviation[lost])
         return theta
 
-    def _samples(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        if self.shared:
-            return self.X, self.y, self.weight
-        return self.X[rows], self.y[rows], self.weight[rows]
-
     def _first_step(self, rows: np.ndarray) -> np.ndarray:
         """(A', P) sum_i s_i y_i x_i over the total, in the descent's columns, the bias 0."""
-        X, y, weight = self._samples(rows)
         fold = self.fold[rows]
         direction = np.zeros((len(rows), self.free.shape[1]))
-        for x, t, s in blocks(X, y, weight):
+        for x, t, s in self.samples.of(rows).blocks():
             if self.shared:
                 s = s[fold]
             r = np.broadcast_to(t, s.shape) * s
@@ -299,12 +290,12 @@ class Slab:
 
     def _along(self, rows: np.ndarray, direction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The best start along `direction` (A', P), and its gain (A',)."""
-        X, y, weight = self._samples(rows)
-        fold = self.fold[rows]
+        sample = self.samples.of(rows).sample()
+        y, weight, fold = sample.y, sample.weight, self.fold[rows]
         direction = direction * self.free[rows] * self.penalised
         inner = self.inner(direction, rows)
         w, b = inner[:, :-1], inner[:, -1:]
-        parts = [(w @ x.T if self.shared else np.matmul(x, w[:, :, None])[:, :, 0]) + b for (x,) in blocks(X)]
+        parts = [(w @ x.T if self.shared else np.matmul(x, w[:, :, None])[:, :, 0]) + b for x, _, _ in sample.blocks()]
         q = np.concatenate(parts, axis=1)
         targets = np.broadcast_to(y, q.shape).astype(np.float64)
         weights = np.broadcast_to(weight[fold] if self.shared else weight, q.shape).astype(np.float64)
@@ -323,9 +314,7 @@ def second_derivative(slope: object, z: np.ndarray, y: np.ndarray) -> np.ndarray
 
 def make_slab(
     neurons: np.ndarray,
-    X: np.ndarray,
-    y: np.ndarray,
-    weight: np.ndarray,
+    samples: Rows | StreamedRows,
     fold: np.ndarray,
     formula: Formula,
     l1: np.ndarray,
@@ -336,7 +325,7 @@ def make_slab(
     dtype: str,
 ) -> Slab:
     """A slab of raw samples, scaled: by a copy where it is small or not foldable, else folded into the parameters."""
-    found = moments(X, y, weight)
+    found = moments(samples)
     datasets, columns = found.mean.shape
     shift = np.zeros((datasets, columns + 1))
     scale = np.ones((datasets, columns + 1))
@@ -354,32 +343,27 @@ def make_slab(
         held = free == 0
         scale[held] = 1.0
         if bias and formula.shift_invariant:
-            y_shift = found.y_mean.copy() if X.ndim == 3 else np.full(datasets, found.y_mean.mean())
+            y_shift = np.full(datasets, found.y_mean.mean()) if samples.shared else found.y_mean.copy()
     if not bias:
         free[:, -1] = 0
-    y = np.asarray(y, np.float64) - (y_shift[:, None] if X.ndim == 3 else y_shift[0])
+    samples = samples.moved(y_shift)
     inner_shift, inner_scale, folded = shift.copy(), scale.copy(), False
-    if standardize:
-        if X.ndim == 3:
-            X = np.where(
-                weight[:, :, None] > 0, (X.astype(np.float64) - shift[:, None, :-1]) / scale[:, None, :-1], 0.0
-            )
-            inner_shift, inner_scale = np.zeros_like(shift), np.ones_like(scale)
-        else:
-            ratio = float(np.max(np.abs(shift) / scale, initial=0.0))
-            if X.nbytes <= COPY_BYTES or ratio > FOLDABLE[dtype] or X.dtype.kind != "f":
-                common, width = shift.mean(axis=0), scale.mean(axis=0)
-                X = np.concatenate([((x - common[:-1]) / width[:-1]).astype(dtype) for (x,) in blocks(X)])
-                inner_shift, inner_scale = (shift - common) / width, scale / width
-                inner_scale[:, -1] = 1.0
-            folded = bool(inner_shift.any() or (inner_scale != 1).any())
-    else:
+    if not standardize:
         inner_shift, inner_scale = np.zeros_like(shift), np.ones_like(scale)
+    elif not samples.shared:
+        samples = samples.scaled(shift[:, :-1], scale[:, :-1], dtype)
+        inner_shift, inner_scale = np.zeros_like(shift), np.ones_like(scale)
+    else:
+        ratio = float(np.max(np.abs(shift) / scale, initial=0.0))
+        if samples.nbytes <= COPY_BYTES or ratio > FOLDABLE[dtype] or not samples.foldable:
+            common, width = shift.mean(axis=0), scale.mean(axis=0)
+            samples = samples.scaled(common[:-1], width[:-1], dtype)
+            inner_shift, inner_scale = (shift - common) / width, scale / width
+            inner_scale[:, -1] = 1.0
+        folded = bool(inner_shift.any() or (inner_scale != 1).any())
     return Slab(
         neurons=neurons,
-        X=X if X.dtype == dtype else X.astype(dtype),
-        y=y.astype(dtype),
-        weight=weight,
+        samples=samples.astype(dtype),
         fold=fold,
         shift=shift[fold],
         scale=scale[fold],

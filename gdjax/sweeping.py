@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from gdjax.arguments import memory
 from gdjax.data import check
 from gdjax.discovery import DEFAULT
 from gdjax.errors import UsageError
@@ -70,7 +71,10 @@ def sweep(
     >>> run.models, float(run.swept["l2"][run.best()])
     (8, 0.0)
     """
-    data = check(X, y, neuron.formula, sample_weight=sample_weight, features=features)
+    limit = memory(memory_limit) if folds is None else None  # a row's fold is held beside it
+    data = check(X, y, neuron.formula, sample_weight=sample_weight, features=features, memory_limit=limit)
+    if data.stream is not None and folds is not None:
+        raise UsageError("folds: they need their samples in memory: raise memory_limit")
     rates = _values("learning_rate", learning_rate)
     schedules = [as_schedule(r) for r in rates]
     if any(s.factor is not None for s in schedules) and len(schedules) > 1:

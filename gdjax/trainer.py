@@ -1,15 +1,15 @@
 """The trainer: starts the neurons of a slab, and runs chunks of their steps on the backend."""
 
+from typing import Any
+
 import numpy as np
 
 from gdjax import status as st
 from gdjax.batches import batch_indices
-from gdjax.descent import CHUNK
 from gdjax.event import Event
 from gdjax.judging import Judge
 from gdjax.protocol import Backend, Chunk
 from gdjax.rule import RUNNING, Knobs, State, initial_state
-from gdjax.samples import Samples
 from gdjax.training import Training
 
 TRACED = 16
@@ -24,18 +24,9 @@ class Trainer:
 
     def __init__(self, training: Training, backend: Backend) -> None:
         self.on, self.backend, self.judge = training, backend, Judge(training)
-        self.samples = self._on_device()
-
-    def _on_device(self) -> Samples:
-        slab, put = self.on.slab, self.backend.asarray
-        dtype = self.on.problem.dtype
-        one_fold = slab.shared and len(slab.weight) == 1
-        fold = None if one_fold or not slab.shared else put(slab.fold.astype(np.int32))
-        held = (slab.X, slab.y, slab.weight.astype(dtype), slab.total.astype(dtype))
-        for array in held[2:]:
-            array.flags.writeable = False
-        X, y, weight, total = (put(array) for array in held)
-        return Samples(X, y, weight, total, fold)
+        slab = training.slab
+        fold = slab.fold.astype(np.int32) if slab.shared and slab.samples.sets > 1 else None
+        self.samples: Any = slab.samples.on(backend, slab.total, fold)
 
     def start(self, init: np.ndarray | None) -> None:
         """Starts those that have not started, and judges what a chunk has ended and nobody judged: the memory ran out
@@ -91,7 +82,7 @@ class Trainer:
         size = self.on.descent.batch_size
         if size is None:
             return 1 / largest if self.on.descent.method != "momentum" else 0.1 / largest
-        count = (self.on.slab.weight > 0).sum(axis=1)[self.on.slab.fold[rows]]
+        count = self.on.slab.samples.counted[self.on.slab.fold[rows]]
         b = np.minimum(size, count)
         worst = (self.on.slab.formula.curvature_bound or 1.0) * self.on.problem.size * 4
         share = np.where(count > 1, (count - b) / (b * np.maximum(count - 1, 1)), 0.0)
@@ -125,7 +116,7 @@ class Trainer:
         before = before._replace(phase=np.zeros_like(before.phase))
         first = int(before.step.min())
         # to the next edge, which a run whose steps were raised may not stand on
-        steps = min(CHUNK - first % CHUNK, self.on.descent.steps - first)
+        steps = min(self.on.chunk - first % self.on.chunk, self.on.descent.steps - first)
         # the deviation of y sets the scale of cost: a start may be worse than no model at all
         level = np.maximum(self.on.dead_cost[rows], self.on.deviation[rows] ** 2)
         ceiling = 1e6 * np.maximum(level, np.where(np.isfinite(before.best_cost), before.best_cost, 0)) + 1e-30
@@ -143,8 +134,9 @@ class Trainer:
         )
         batches = None
         if self.on.descent.batch_size is not None:
-            lengths = np.full(len(rows), len(slab.X)) if slab.shared else (slab.weight[slab.fold[rows]] > 0).sum(axis=1)
-            batches = batch_indices(lengths, problem.seed[neurons], self.on.descent.batch_size, first, steps)
+            lengths = slab.samples.length[slab.fold[rows]]
+            size, layout = self.on.descent.batch_size, slab.samples.layout
+            batches = batch_indices(lengths, problem.seed[neurons], size, first, steps, layout)
             if not slab.shared and batches.shape[1] != len(rows):
                 batches = np.repeat(batches, len(rows), axis=1)
         traced = problem.count <= TRACED
@@ -164,7 +156,7 @@ class Trainer:
             steps = list(range(first, first + count))
             costs = [trace[i] for i in range(count)]
         for step, cost in zip(steps, costs, strict=True):
-            if step in run.history_steps[-2 * CHUNK :]:
+            if step in run.history_steps[-2 * self.on.chunk :]:
                 column = run.history[run.history_steps.index(step)]
             else:
                 column = np.full(self.on.problem.count, np.nan)

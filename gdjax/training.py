@@ -6,8 +6,9 @@ from functools import cached_property
 import numpy as np
 
 from gdjax import status as st
-from gdjax.descent import Descent, Validation
+from gdjax.descent import CHUNK, STREAMED_CHUNK, Descent, Validation
 from gdjax.problem import Problem
+from gdjax.rows import Rows
 from gdjax.rule import Rule
 from gdjax.runstate import RunState
 from gdjax.slab import Slab
@@ -35,6 +36,11 @@ class Training:
     def certifies(self) -> bool:
         """Whether a gradient can certify the end."""
         return self.whole and self.descent.tolerance > 0 and self.slab.formula.loss.smooth
+
+    @property
+    def chunk(self) -> int:
+        """Steps from one edge to the next; edges depend on steps alone."""
+        return CHUNK if isinstance(self.slab.samples, Rows) or not self.whole else STREAMED_CHUNK
 
     @cached_property
     def automatic(self) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 from gdjax.blas import one_blas_thread
 from gdjax.formulas import Formula
 from gdjax.protocol import Chunk
-from gdjax.rule import RUNNING, Knobs, Rule, State, make_advance
+from gdjax.rule import Evaluate, Knobs, Rule, State, take_steps
 from gdjax.samples import Samples, block_sums
 from gdjax_numpy.ranges import in_threads, shared_sums
 
@@ -83,18 +83,11 @@ class NumpyBackend:
     def _run(
         self, formula: Formula, rule: Rule, samples: Samples, state: State, knobs: Knobs, chunk: Chunk
     ) -> tuple[State, np.ndarray | None]:
-        advance = make_advance(np, rule)
-        factors = chunk.factors.astype(self.dtype)
-        trace = np.full((len(factors), len(state.phase)), np.nan, self.dtype) if chunk.trace else None
-        for i, factor in enumerate(factors):
-            if not (state.phase == RUNNING).any():
-                break
-            seen = samples if chunk.batches is None else samples.batch(np, chunk.batches[i])
-            evaluate = partial(self.cost_and_gradient, formula, samples=seen)
-            state = advance(state, knobs, evaluate, factor)
-            if trace is not None:
-                trace[i] = state.cost
-        return state, trace
+        def evaluate(step: int) -> Evaluate:
+            seen = samples if chunk.batches is None else samples.batch(np, chunk.batches[step])
+            return partial(self.cost_and_gradient, formula, samples=seen)
+
+        return take_steps(rule, evaluate, state, knobs, chunk.factors.astype(self.dtype), chunk.trace)
 
 
 def _tile_neurons(X: np.ndarray) -> int:

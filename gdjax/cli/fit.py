@@ -48,7 +48,7 @@ def fit(
 
     output.check(table)
     formula, arguments, start = neuron.neuron(), descent.arguments(), rate(learning_rate)
-    data = columns.read(table)
+    data = columns.read(table, descent.limit)
     held_out: Any = None
     if validation is not None:
         other = tables.read(

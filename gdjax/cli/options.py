@@ -59,8 +59,8 @@ class TableOptions:
     ] = None
     max_bytes: Annotated[int | None, _help("Most bytes that are read; by default the memory.", _TABLE)] = None
 
-    def read(self, path: str) -> Table:
-        """The table at ``path``."""
+    def read(self, path: str, memory_limit: int | None = None) -> Table:
+        """The table at ``path``; over the limit, where one is given, a stream."""
         from gdjax import tables
 
         return tables.read(
@@ -72,6 +72,7 @@ class TableOptions:
             categorical=column_names(self.categorical),
             missing=self.missing,
             max_bytes=self.max_bytes,
+            memory_limit=memory_limit,
         )
 
 
@@ -122,6 +123,13 @@ class DescentOptions:
         # a wrong name is an error before the table is read
         keep_programs(backend(self.backend, self.dtype, self.device))
         return self.backend if self.device is None else backend(self.backend, self.dtype, self.device)
+
+    @property
+    def limit(self) -> int:
+        """The memory limit in bytes."""
+        from gdjax.arguments import memory
+
+        return memory(self.memory_limit)
 
     def arguments(self) -> dict[str, Any]:
         """What `gdjax.fit` and `gdjax.sweep` are called with."""

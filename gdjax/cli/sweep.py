@@ -57,7 +57,7 @@ def sweep(
     if not all(value.is_integer() and value >= 0 for value in seeds):
         raise UsageError(f"--seed {seed!r}: whole numbers from 0, with commas between them")
     penalties: dict[str, Any] = {"l2": numbers("l2", l2), "l1": numbers("l1", l1)}
-    data = columns.read(table)
+    data = columns.read(table, descent.limit if folds is None else None)
     swept = functools.partial(
         gdjax.sweep,
         formula,

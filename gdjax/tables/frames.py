@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
@@ -12,9 +13,11 @@ import numpy as np
 
 from gdjax.errors import DataError, FileError, UsageError
 from gdjax.files import open_regular, physical_memory
-from gdjax.tables.source import Cells, Numbers, Source, Texts, first_twice, row_of_array
+from gdjax.tables.source import Cells, Numbers, Pieces, Source, Texts, first_twice, row_of_array
 
 __all__ = ["open_feather", "open_frame", "open_parquet"]
+
+_BUFFER = 1 << 20
 
 
 def open_frame(frame: Any) -> Source:
@@ -39,16 +42,24 @@ def open_frame(frame: Any) -> Source:
 def open_parquet(path: str | os.PathLike[str], max_bytes: int | None = None) -> Source:
     """The Parquet file at ``path``; only the columns that are asked for are read."""
     label, parquet = str(path), _needed("pyarrow.parquet")
-    with _reading(label, path, max_bytes) as file:
+    with _reading(label, path, sys.maxsize) as file:
         opened = parquet.ParquetFile(file)
-        names, rows = tuple(opened.schema_arrow.names), opened.metadata.num_rows
+        names, groups = tuple(opened.schema_arrow.names), opened.metadata
+        lengths = tuple(groups.row_group(i).num_rows for i in range(groups.num_row_groups))
+        rows = groups.num_rows
 
     def table(wanted: Sequence[str]) -> Any:
         _check_size(label, rows, len(wanted), max_bytes)
         with _reading(label, path, max_bytes) as file:
             return _checked(parquet.ParquetFile(file).read(list(wanted)))
 
-    return _source(label, names, table)
+    def parts(piece: int, wanted: Sequence[str], most: int) -> Iterator[Any]:
+        with _reading(label, path, sys.maxsize) as file:
+            # a column of a row group is read through a buffer: a row group may be larger than the memory
+            opened = parquet.ParquetFile(file, buffer_size=_BUFFER, pre_buffer=False)
+            yield from opened.iter_batches(most, row_groups=[piece], columns=list(wanted))
+
+    return _source(label, names, table, _pieces(label, lengths, parts))
 
 
 def open_feather(path: str | os.PathLike[str], max_bytes: int | None = None) -> Source:
@@ -67,17 +78,32 @@ def open_feather(path: str | os.PathLike[str], max_bytes: int | None = None) -> 
     return _source(label, names, table)
 
 
-def _source(label: str, names: tuple[str, ...], select: Callable[[Sequence[str]], Any]) -> Source:
+def _pieces(label: str, rows: tuple[int, ...], parts: Callable[[int, Sequence[str], int], Iterator[Any]]) -> Pieces:
+    import pyarrow
+
+    def read(piece: int, wanted: Sequence[str], text: Collection[str], most: int) -> Iterator[dict[str, Cells]]:
+        for batch in parts(piece, wanted, most):
+            yield _all_cells(label, wanted, _checked(pyarrow.Table.from_batches([batch])).select(list(wanted)))
+
+    return Pieces(rows, read)
+
+
+def _source(
+    label: str, names: tuple[str, ...], select: Callable[[Sequence[str]], Any], pieces: Pieces | None = None
+) -> Source:
     twice = first_twice(names)
     if twice is not None:
         raise DataError(f"{label}: two columns are named {twice!r}; rename one")
 
     def load(wanted: Sequence[str], text: Collection[str]) -> dict[str, Cells]:
-        table = select(wanted)
-        found = zip(wanted, table.iter_columns(), strict=True)
-        return {name: _cells(column, f"{label}: column {name!r}") for name, column in found}
+        return _all_cells(label, wanted, select(wanted))
 
-    return Source(label, names, load, row_of_array)
+    return Source(label, names, load, row_of_array, pieces=pieces)
+
+
+def _all_cells(label: str, wanted: Sequence[str], table: Any) -> dict[str, Cells]:
+    columns = zip(wanted, table.iter_columns(), strict=True)
+    return {name: _cells(column, f"{label}: column {name!r}") for name, column in columns}
 
 
 def _cells(column: Any, where: str) -> Cells:
@@ -87,11 +113,12 @@ def _cells(column: Any, where: str) -> Cells:
         if not kind.is_float():
             integers = kind.is_integer() and not column.is_null().any()
             column = column if integers else column.cast(narwhals.Float64)
-        absent = np.asarray(column.is_null().to_numpy(), bool)
-        values = np.array(column.fill_null(0).to_numpy() if absent.any() else column.to_numpy())
+        absent = np.asarray(column.is_null().to_numpy(), bool) if column.is_null().any() else None
+        values = np.asarray(column.to_numpy() if absent is None else column.fill_null(0).to_numpy())
         if values.dtype.kind == "O":
             values = values.astype(np.float64)
-        values[absent] = np.nan if absent.any() else 0
+        if absent is not None:
+            values = np.where(absent, np.nan, values)
         return Numbers(values)
     if kind in (narwhals.String, narwhals.Categorical, narwhals.Object) or isinstance(kind, narwhals.Enum):
         return _texts(column.to_list(), where)

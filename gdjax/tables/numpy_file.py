@@ -14,19 +14,20 @@ import io
 import math
 import os
 import struct
+import sys
 import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from gdjax.errors import DataError, FileError
 from gdjax.files import open_regular, physical_memory
-from gdjax.tables.source import Cells, Source, first_twice, from_array, row_of_array
+from gdjax.tables.source import Cells, Pieces, Source, first_twice, from_array, row_of_array
 
 __all__ = ["open_npy", "open_npz"]
 
@@ -42,6 +43,7 @@ _BAD_HEADER = (
     MemoryError,
     tokenize.TokenError,
 )
+_PIECE = 1 << 16  # rows of a npy that a shuffle moves together
 _BOMB_BYTES, _BOMB_RATIO = 256 << 20, 200
 _BROKEN = (
     zipfile.BadZipFile,
@@ -63,15 +65,38 @@ def open_npy(path: str | os.PathLike[str], max_bytes: int | None = None) -> Sour
         DataError: neither (N, D) nor structured.
     """
     label = str(path)
-    with open_regular(path, max_bytes) as (file, size):
-        array = _read_array(file, size, label, "")
-    if array.dtype.names is None:
-        columns = _columns_of(_two_dimensional(array, label), [f"x{i}" for i in range(array.shape[-1])])
-    elif array.ndim == 1:
-        columns = {name: array[name] for name in array.dtype.names}
+    with open_regular(path, sys.maxsize) as (file, size):
+        header = _header(file, size, f"{label}:")
+    if header.dtype.names is None:
+        _two_dimensional(header.dtype, header.shape, label)
+        names = tuple(f"x{i}" for i in range(header.shape[1]))
+    elif len(header.shape) == 1:
+        names = header.dtype.names
     else:
-        raise DataError(f"{label}: structured of shape {array.shape}; save it as (N,)")
-    return _source(label, tuple(columns), columns.__getitem__)
+        raise DataError(f"{label}: structured of shape {header.shape}; save it as (N,)")
+
+    def columns(array: Array) -> dict[str, Array]:
+        return {name: array[name] for name in names} if array.dtype.names else _columns_of(array, names)
+
+    def load(wanted: Sequence[str], text: Collection[str]) -> dict[str, Cells]:
+        with open_regular(path, max_bytes) as (file, size):
+            found = columns(_read_array(file, size, label, ""))
+        return {name: from_array(found[name]) for name in wanted}
+
+    def read(piece: int, wanted: Sequence[str], text: Collection[str], most: int) -> Iterator[dict[str, Cells]]:
+        with open_regular(path, sys.maxsize) as (file, size):
+            if _header(file, size, f"{label}:") != header:
+                raise FileError(f"{label}: it changed while it was read: start again")
+            for start in range(piece * _PIECE, min(header.shape[0], (piece + 1) * _PIECE), most):
+                rows = min(most, (piece + 1) * _PIECE - start, header.shape[0] - start)
+                found = columns(_rows(file, header, start, rows, f"{label}:"))
+                yield {name: from_array(found[name]) for name in wanted}
+
+    count = header.shape[0]
+    lengths = tuple(min(_PIECE, count - start) for start in range(0, count, _PIECE))
+    # text is numbered by its levels, which are those of the whole column; Fortran order lies column by column
+    whole = header.fortran or any(header.dtype[name].kind in "US" for name in header.dtype.names or ())
+    return Source(label, names, load, row_of_array, pieces=None if whole else Pieces(lengths, read))
 
 
 def open_npz(path: str | os.PathLike[str], max_bytes: int | None = None) -> Source:
@@ -97,7 +122,8 @@ def open_npz(path: str | os.PathLike[str], max_bytes: int | None = None) -> Sour
         return _source(label, keys, read)
     with _archive(label, path, max_bytes) as archive:
         arrays = {key: archive[key]() for key in ("X", "y", "groups", "sample_weight", "features") if key in archive}
-    X = _two_dimensional(arrays.pop("X"), f"{label}: 'X'")
+    X = arrays.pop("X")
+    _two_dimensional(X.dtype, X.shape, f"{label}: 'X'")
     features = [f"x{i}" for i in range(X.shape[1])]
     if "features" in arrays:
         features = [str(name) for name in arrays.pop("features").reshape(-1).tolist()]
@@ -137,10 +163,9 @@ def _columns_of(X: Array, names: Sequence[str]) -> dict[str, Array]:
     return {name: X[:, i] for i, name in enumerate(names)}
 
 
-def _two_dimensional(array: Array, where: str) -> Array:
-    if array.ndim != 2 or array.dtype.kind not in "biuf":
-        raise DataError(f"{where}: {array.dtype} of shape {array.shape}; it must be numbers of shape (N, D)")
-    return array
+def _two_dimensional(dtype: np.dtype[Any], shape: tuple[int, ...], where: str) -> None:
+    if len(shape) != 2 or dtype.kind not in "biuf":
+        raise DataError(f"{where}: {dtype} of shape {shape}; it must be numbers of shape (N, D)")
 
 
 def _vector(array: Array, where: str) -> Array:
@@ -194,12 +219,25 @@ def _reader(archive: zipfile.ZipFile, member: zipfile.ZipInfo, label: str) -> Ca
     return read
 
 
-def _read_array(file: Any, size: int, label: str, member: str) -> Array:
-    """An array from ``file``, which holds ``size`` bytes; its header must say just that."""
-    what = f"{label}:{member}"
-    head = io.BytesIO(file.read(min(size, 10 + (1 << 16))))
+class _Header(NamedTuple):
+    """What the header of a npy file says."""
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    fortran: bool
+    end: int
+    """Where it ends, and the numbers begin."""
+
+
+def _header(file: Any, size: int, what: str) -> _Header:
+    """The header of a npy in ``file``, which holds ``size`` bytes; read to its end and no further."""
     try:
-        version = np.lib.format.read_magic(head)
+        start = file.read(10)
+        version = np.lib.format.read_magic(io.BytesIO(start))
+        start += file.read(2 * (version[0] - 1))
+        length = int.from_bytes(start[8:], "little")
+        head = io.BytesIO(start + file.read(min(length, 1 << 16)))  # what is longer is no header
+        head.seek(8)
         shape, fortran, dtype = _HEADERS[version](head)
     except _BAD_HEADER as error:
         raise FileError(f"{what} not a npy array, or its header is broken; save it with numpy.save") from error
@@ -213,12 +251,32 @@ def _read_array(file: Any, size: int, label: str, member: str) -> Array:
         raise FileError(
             f"{what} its header says {shape} of {dtype}, {declared:,} bytes, and {held:,} follow; save it again"
         )
-    data = bytearray(declared)
-    rest = head.read()  # not a view: an error would keep it, and no BytesIO can be closed under one
-    data[: len(rest)] = rest
-    _fill(file, memoryview(data)[len(rest) :], what)
-    array: Array = np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
-    return array if dtype.isnative else array.astype(dtype.newbyteorder("="))
+    return _Header(dtype, shape, fortran, head.tell())
+
+
+def _read_array(file: Any, size: int, label: str, member: str) -> Array:
+    """An array from ``file``, which holds ``size`` bytes; its header must say just that."""
+    what = f"{label}:{member}"
+    header = _header(file, size, what)
+    data = bytearray(math.prod(header.shape) * header.dtype.itemsize)
+    _fill(file, memoryview(data), what)
+    if file.read(1):  # reads on to the checksum of the archive, too
+        raise FileError(f"{what} is longer than its header says; save it again")
+    array: Array = np.frombuffer(data, header.dtype)
+    return _native(array.reshape(header.shape, order="F" if header.fortran else "C"))
+
+
+def _rows(file: Any, header: _Header, start: int, count: int, what: str) -> Array:
+    """Rows of an array in C order."""
+    shape = (count, *header.shape[1:])
+    data = bytearray(math.prod(shape) * header.dtype.itemsize)
+    file.seek(header.end + start * (len(data) // count))
+    _fill(file, memoryview(data), what)
+    return _native(np.frombuffer(data, header.dtype).reshape(shape))
+
+
+def _native(array: Array) -> Array:
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
 def _fill(file: Any, into: memoryview, what: str) -> None:
@@ -228,5 +286,3 @@ def _fill(file: Any, into: memoryview, what: str) -> None:
         if not got:
             raise FileError(f"{what} ends {len(into) - done:,} bytes early; save it again")
         done += got
-    if file.read(1):  # reads on to the checksum of the archive, too
-        raise FileError(f"{what} is longer than its header says; save it again")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Cells", "Numbers", "Source", "Texts", "first_twice", "from_array", "row_of_array"]
+__all__ = ["Cells", "Numbers", "Pieces", "Source", "Texts", "first_twice", "from_array", "row_of_array"]
 
 
 @dataclass(frozen=True)
@@ -49,10 +49,20 @@ Cells: TypeAlias = Numbers | Texts
 
 
 @dataclass(frozen=True)
+class Pieces:
+    """How a table is read in parts: ``read(piece, names, text, most)`` gives at most ``most`` rows at a time."""
+
+    rows: tuple[int, ...]
+    """Rows of each piece; any piece can be read, from its first row on."""
+    read: Callable[[int, Sequence[str], Collection[str], int], Iterator[dict[str, Cells]]]
+
+
+@dataclass(frozen=True)
 class Source:
     """A table that is open: ``load(names, text)`` reads these columns, those in ``text`` as text.
 
-    ``target``, ``by`` and ``sample_weight`` are the columns that play these parts where the caller names none.
+    ``target``, ``by`` and ``sample_weight`` are the columns that play these parts where the caller names none;
+    ``pieces`` is None where the table can only be read whole.
     """
 
     label: str
@@ -62,6 +72,7 @@ class Source:
     target: str | None = None
     by: tuple[str, ...] = ()
     sample_weight: str | None = None
+    pieces: Pieces | None = None
 
 
 def first_twice(names: Sequence[str]) -> str | None:

@@ -1,0 +1,200 @@
+"""The rows that a slab's passes see: in memory, or read a block at a time."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from gdjax.protocol import Backend
+from gdjax.samples import Samples
+from gdjax.stream import Layout, Stream
+
+BLOCK_ELEMENTS = 1 << 21
+"""Numbers in a block of X that a pass holds in float64: 16 MiB."""
+
+SAMPLED = 1 << 17
+"""Rows of a stream that a start is chosen by, at most."""
+
+Blocks = Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """In memory: X (N, D), y (N,), weights (F, N) shared by all neurons, or each one's own with a first axis K more."""
+
+    X: np.ndarray
+    y: np.ndarray
+    weight: np.ndarray
+
+    @property
+    def shared(self) -> bool:
+        """Whether all neurons see the same rows."""
+        return self.X.ndim == 2
+
+    @property
+    def sets(self) -> int:
+        """F, or K."""
+        return len(self.weight)
+
+    @property
+    def length(self) -> np.ndarray:
+        """(F,) or (K,) rows to walk in mini batches: all where they are shared."""
+        return np.full(self.sets, len(self.X)) if self.shared else self.counted
+
+    @cached_property
+    def counted(self) -> np.ndarray:
+        """(F,) or (K,) rows of a weight over 0."""
+        return np.asarray((self.weight > 0).sum(axis=1))
+
+    @property
+    def foldable(self) -> bool:
+        """Whether a backend can take X as it is."""
+        return self.X.dtype.kind == "f"
+
+    @property
+    def nbytes(self) -> int:
+        """Of X."""
+        return self.X.nbytes
+
+    layout = None
+
+    def of(self, neurons: np.ndarray) -> "Rows":
+        """The neurons' own rows; all where they are shared."""
+        return self if self.shared else Rows(self.X[neurons], self.y[neurons], self.weight[neurons])
+
+    def blocks(self, beside: int = 0) -> Blocks:
+        """X (n, D), y (n,), weight (F, n), or with the first axis of own rows, in float64.
+
+        `beside` numbers a row are made of what is shared: where they are many, a block is shorter.
+        """
+        per_row = max(1, self.X.size // max(1, self.X.shape[-2])) + (beside if self.shared else 0)
+        step = max(1, BLOCK_ELEMENTS // per_row)
+        for start in range(0, self.X.shape[-2], step):
+            at = slice(start, start + step)
+            yield (
+                np.asarray(self.X[..., at, :], np.float64),
+                np.asarray(self.y[..., at], np.float64),
+                np.asarray(self.weight[..., at], np.float64),
+            )
+
+    def first(self) -> tuple[np.ndarray, np.ndarray]:
+        """The first row that counts in each set: x (S, D) and y (S,), float64."""
+        at = np.argmax(self.weight > 0, axis=-1)
+        X, y = (self.X[at], self.y[at]) if self.shared else (self.X[range(len(at)), at], self.y[range(len(at)), at])
+        return X.astype(np.float64), y.astype(np.float64)
+
+    def one(self, neuron: int, of_set: int, most: int) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        """A neuron's X, y and weight as they are; None where X has more than `most` numbers."""
+        X, y = (self.X, self.y) if self.shared else (self.X[neuron], self.y[neuron])
+        return None if X.size > most else (X, y, self.weight[of_set])
+
+    def sample(self) -> "Rows":
+        """Rows to choose a start by: all."""
+        return self
+
+    def moved(self, y_shift: np.ndarray) -> "Rows":
+        """y less `y_shift`, one for all or one a set of own rows."""
+        y = np.asarray(self.y, np.float64)
+        return replace(self, y=y - (y_shift[0] if self.shared else y_shift[:, None]))
+
+    def scaled(self, shift: np.ndarray, scale: np.ndarray, dtype: str) -> "Rows":
+        """Each column (x - shift) / scale, shift and scale (D,), or (K, D) for own rows; 0 where a row is padding."""
+        if self.shared:
+            parts = [((x - shift) / scale).astype(dtype) for x, _, _ in self.blocks()]
+            return replace(self, X=np.concatenate(parts))
+        X = (self.X.astype(np.float64) - shift[:, None]) / scale[:, None]
+        return replace(self, X=np.where(self.weight[:, :, None] > 0, X, 0.0))
+
+    def astype(self, dtype: str) -> "Rows":
+        """X and y in `dtype`."""
+        return Rows(self.X.astype(dtype, copy=False), self.y.astype(dtype), self.weight)
+
+    def on(self, backend: Backend, total: np.ndarray, fold: np.ndarray | None) -> Samples:
+        """The samples on a backend."""
+        held = (self.X, self.y, self.weight.astype(backend.dtype), total.astype(backend.dtype))
+        for array in held[2:]:
+            array.flags.writeable = False  # so that it is not copied again
+        X, y, weight, total = (backend.asarray(array) for array in held)
+        return Samples(X, y, weight, total, None if fold is None else backend.asarray(fold))
+
+
+@dataclass(frozen=True)
+class StreamedRows:
+    """Read at each pass, shared by all neurons: the members are those of `Rows`."""
+
+    stream: Stream
+    y_shift: float = 0.0
+    shift: np.ndarray | None = None
+    scale: np.ndarray | None = None
+
+    shared = True
+    sets = 1
+    foldable = True
+
+    @property
+    def length(self) -> np.ndarray:
+        return np.array([self.stream.shape[0]])
+
+    counted = length
+
+    @property
+    def nbytes(self) -> int:
+        return self.stream.nbytes
+
+    @property
+    def layout(self) -> Layout:
+        return self.stream.layout
+
+    def of(self, neurons: np.ndarray) -> "StreamedRows":
+        return self
+
+    def blocks(self, beside: int = 0) -> Blocks:
+        step = max(1, BLOCK_ELEMENTS // (self.stream.shape[1] + beside))
+        for block in self.stream.read():
+            for start in range(0, len(block.y), step):
+                at = slice(start, start + step)
+                x, y, weight = self.seen(block.X[at], block.y[at], block.weight[at], np.float64)
+                yield x, y, weight[None]
+
+    def seen(
+        self, X: np.ndarray, y: np.ndarray, weight: np.ndarray, dtype: np.typing.DTypeLike
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What was read, shifted and scaled in float64, in `dtype`."""
+        if self.shift is not None:
+            X = (X - self.shift) / self.scale
+        y = y.astype(np.float64) - self.y_shift
+        return X.astype(dtype, copy=False), y.astype(dtype, copy=False), weight.astype(dtype, copy=False)
+
+    def first(self) -> tuple[np.ndarray, np.ndarray]:
+        x, y, _ = next(self.blocks())
+        return x[:1], y[:1]
+
+    def one(self, neuron: int, of_set: int, most: int) -> None:
+        return None
+
+    @cached_property
+    def _sample(self) -> Rows:
+        step = -(-self.stream.shape[0] // SAMPLED)
+        parts, at = [], 0
+        for x, y, weight in self.blocks():
+            some = slice(-at % step, None, step)
+            parts.append((x[some], y[some], weight[:, some]))
+            at += len(y)
+        return Rows(*(np.concatenate(part, axis=axis) for part, axis in zip(zip(*parts), (0, 0, 1), strict=True)))
+
+    def sample(self) -> Rows:
+        """At most `SAMPLED` rows, evenly spread."""
+        return self._sample
+
+    def moved(self, y_shift: np.ndarray) -> "StreamedRows":
+        return replace(self, y_shift=float(y_shift[0]))
+
+    def scaled(self, shift: np.ndarray, scale: np.ndarray, dtype: str) -> "StreamedRows":
+        return replace(self, shift=shift, scale=scale)
+
+    def astype(self, dtype: str) -> "StreamedRows":
+        return self
+
+    def on(self, backend: Backend, total: np.ndarray, fold: np.ndarray | None) -> "StreamedRows":
+        return self

@@ -1,0 +1,213 @@
+"""Samples too many to hold: read a block at a time, by a thread that reads ahead of who computes."""
+
+import hashlib
+import queue
+import threading
+from abc import ABC, abstractmethod
+from collections import OrderedDict
+from collections.abc import Iterator
+from functools import cached_property
+from itertools import chain
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+
+Item = TypeVar("Item")
+
+AHEAD = 2
+"""Blocks read and not yet used."""
+
+BLOCK_BYTES = 1 << 24
+"""X of a block, at most; smaller under a small memory limit."""
+
+
+class Block(NamedTuple):
+    """Rows beside each other, none of weight 0."""
+
+    X: np.ndarray
+    """(n, D)"""
+    y: np.ndarray
+    """(n,)"""
+    weight: np.ndarray
+    """(n,) float64"""
+    row: np.ndarray
+    """(n,) where they stand at the source."""
+
+
+class Layout(NamedTuple):
+    """How the rows of a stream lie: what a shuffle that reads in order is made of. Hashable."""
+
+    pieces: tuple[tuple[int, ...], ...]
+    """Rows of each block, piece by piece: pieces can be read in any order, the blocks of one only from its first on."""
+    window: int
+    """Rows that a shuffle may hold at a time."""
+
+
+class Stream(ABC):
+    """N samples at a source that is read again for each pass over them.
+
+    Attributes:
+        shape: (N, D)
+        dtype: of X
+        features: D names.
+        layout: how the rows lie.
+    """
+
+    ndim = 2
+    shape: tuple[int, int]
+    dtype: np.dtype
+    features: tuple[str, ...]
+    layout: Layout
+
+    @abstractmethod
+    def piece(self, number: int) -> Iterator[Block]:
+        """The blocks of one piece, in order, of the rows that `layout` says.
+
+        Raises:
+            FileError: the source cannot be read, or is not what it was.
+            DataError: a value that cannot be used.
+        """
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that X would take in memory."""
+        return self.shape[0] * self.shape[1] * self.dtype.itemsize
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def read(self) -> Iterator[Block]:
+        """All blocks in order, one pass; the next ones are read by a thread meanwhile."""
+        return ahead(chain.from_iterable(map(self.piece, range(len(self.layout.pieces)))))
+
+    def fingerprint(self) -> bytes:
+        """A hash of what a run sees of the samples, by a pass over them: the values, and how a shuffle has them."""
+        hashes = [hashlib.blake2b(digest_size=16) for _ in range(3)]
+        for block in self.read():
+            for digest, part in zip(hashes, block[:3], strict=True):
+                digest.update(np.ascontiguousarray(part).data)
+        return b"".join(digest.digest() for digest in hashes) + repr(self.layout).encode()
+
+    def take(self, index: np.ndarray) -> Block:
+        """The rows `index` (n,), in that order. Blocks met before stay, up to two windows of them."""
+        which = np.searchsorted(self._starts, index, side="right") - 1
+        needed = np.unique(which)
+        held = {int(b): self._held(int(b)) for b in needed}
+        first = held[int(needed[0])]
+        out = Block(*(np.empty((len(index), *part.shape[1:]), part.dtype) for part in first))
+        for b, block in held.items():
+            at = which == b
+            for target, source in zip(out, block, strict=True):
+                target[at] = source[index[at] - self._starts[b]]
+        self._forget(held)
+        return out
+
+    def _held(self, number: int) -> Block:
+        if number not in self._cache:
+            piece = int(np.searchsorted(self._firsts, number, side="right")) - 1
+            if self._open is None or self._open[0] != piece or self._open[1] > number:
+                self._open = (piece, int(self._firsts[piece]), self.piece(piece))
+            _, at, blocks = self._open
+            # those passed on the way are of the same window, as a rule
+            for i in range(at, number + 1):
+                self._cache[i] = next(blocks)
+            self._open = (piece, number + 1, blocks)
+        self._cache.move_to_end(number)
+        return self._cache[number]
+
+    def _forget(self, needed: dict[int, Block]) -> None:
+        rows = sum(len(block.y) for block in self._cache.values())
+        for number in list(self._cache):
+            if rows <= 2 * self.layout.window or number in needed:
+                return
+            rows -= len(self._cache.pop(number).y)
+
+    @cached_property
+    def _cache(self) -> OrderedDict[int, Block]:
+        return OrderedDict()
+
+    @cached_property
+    def _starts(self) -> np.ndarray:
+        rows = list(chain.from_iterable(self.layout.pieces))
+        return np.concatenate([[0], np.cumsum(rows)[:-1]])
+
+    @cached_property
+    def _firsts(self) -> np.ndarray:
+        return np.concatenate([[0], np.cumsum([len(piece) for piece in self.layout.pieces])[:-1]])
+
+    _open: tuple[int, int, Iterator[Block]] | None = None
+
+
+def block_rows(columns: int, itemsize: int, memory_limit: int) -> int:
+    """Rows of a block: a power of two, so that few shapes are compiled; a block is a 16th of the limit at most."""
+    rows = min(BLOCK_BYTES, memory_limit // 16) // max(1, columns * itemsize)
+    return 1 << max(0, int(rows).bit_length() - 1)
+
+
+class ArrayStream(Stream):
+    """Arrays that are too large to be copied, such as those that `numpy.load(path, mmap_mode="r")` maps."""
+
+    def __init__(
+        self, X: np.ndarray, y: np.ndarray, weight: np.ndarray | None, features: tuple[str, ...], memory_limit: int
+    ) -> None:
+        self._arrays, self.features = (X, y, weight), features
+        self.dtype, self._block = X.dtype, block_rows(X.shape[1], X.itemsize, memory_limit)
+        rows = [
+            part if weight is None else int(np.count_nonzero(weight[start : start + part]))
+            for start, part in self._parts()
+        ]
+        self.shape = (sum(rows), X.shape[1])
+        self.layout = Layout(tuple((count,) for count in rows), 4 * self._block)
+
+    def _parts(self) -> list[tuple[int, int]]:
+        count = len(self._arrays[0])
+        return [(start, min(self._block, count - start)) for start in range(0, count, self._block)]
+
+    def piece(self, number: int) -> Iterator[Block]:
+        """See `Stream.piece`."""
+        start, rows = self._parts()[number]
+        at = slice(start, start + rows)
+        X, y, weight = self._arrays
+        row = np.arange(start, start + rows)
+        s = np.ones(rows) if weight is None else weight[at]
+        block = Block(np.asarray(X[at]), np.asarray(y[at]), s, row)
+        yield block if weight is None or (s > 0).all() else Block(*(part[s > 0] for part in block))
+
+
+def ahead(items: Iterator[Item], depth: int = AHEAD) -> Iterator[Item]:
+    """`items`, made by a thread of its own that is up to `depth` of them ahead; an error is raised in its place."""
+    ready: queue.Queue[tuple[Item | None, BaseException | None]] = queue.Queue(depth)
+    ended = threading.Event()
+
+    def put(entry: tuple[Item | None, BaseException | None]) -> bool:
+        while not ended.is_set():
+            try:
+                ready.put(entry, timeout=0.1)
+            except queue.Full:
+                continue
+            return True
+        return False
+
+    def fill() -> None:
+        try:
+            for item in items:
+                if not put((item, None)):
+                    return
+            put((None, StopIteration()))
+        except BaseException as error:  # noqa: BLE001 - it is raised where the item was awaited
+            put((None, error))
+
+    thread = threading.Thread(target=fill, name="gdjax reader", daemon=True)
+    thread.start()
+    try:
+        while True:
+            item, error = ready.get()
+            if isinstance(error, StopIteration):
+                return
+            if error is not None:
+                raise error
+            assert item is not None
+            yield item
+    finally:
+        ended.set()
+        thread.join()

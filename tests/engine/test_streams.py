@@ -1,0 +1,171 @@
+"""Samples over the memory limit: read at each step, and trained on as if they were in memory."""
+
+import threading
+
+import numpy as np
+import pytest
+
+import gdjax
+from gdjax import Neuron
+from gdjax.batches import batch_indices
+from gdjax.errors import DataError, UsageError
+from gdjax.stream import ArrayStream, Layout, Stream, ahead
+
+LIMIT = 1 << 20  # the least there is: blocks of 2,048 rows by 4
+
+
+def data(rows=50_001, columns=4, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(3.0, 2.0, size=(rows, columns))
+    return X, X @ np.arange(1.0, columns + 1) - 2 + rng.normal(size=rows)
+
+
+@pytest.fixture
+def passes(monkeypatch):
+    """The passes over a stream since the test began."""
+    seen = []
+    read = Stream.read
+    monkeypatch.setattr(Stream, "read", lambda self: seen.append(self) or read(self))
+    return seen
+
+
+def test_a_streamed_fit_is_least_squares(backend_name, passes):
+    X, y = data()
+    weight = np.random.default_rng(1).integers(0, 3, len(y))
+    run = gdjax.fit(Neuron("identity"), X, y, sample_weight=weight, memory_limit=LIMIT, backend=backend_name)
+    root = np.sqrt(weight)[:, None]
+    exact = np.linalg.lstsq(root * np.column_stack([X, np.ones(len(X))]), root[:, 0] * y, rcond=None)[0]
+    assert run.status == "converged"
+    np.testing.assert_allclose(np.append(run.weights, run.bias), exact, rtol=1e-8)
+    assert run.rows == np.count_nonzero(weight)
+    assert run.steps < len(passes) < run.steps + 20  # a step is a pass
+
+
+def test_a_streamed_relu_is_the_one_in_memory(backend_name):
+    X, y = data()
+    y = np.maximum(y, 0)
+    streamed = gdjax.fit(Neuron(), X, y, memory_limit=LIMIT, backend=backend_name)
+    held = gdjax.fit(Neuron(), X, y, backend=backend_name)
+    np.testing.assert_allclose(streamed.weights, held.weights, rtol=1e-7)
+    assert streamed.cost == pytest.approx(held.cost, rel=1e-12)
+    assert streamed.r2 == pytest.approx(held.r2, rel=1e-12)
+
+
+def test_a_mapped_file_in_float32_far_from_its_mean(tmp_path, backend_name, passes):
+    X, y = data(rows=100_001)
+    np.save(tmp_path / "X.npy", (X + 1e4).astype(np.float32))
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    run = gdjax.fit(Neuron("identity"), mapped, y.astype(np.float32), memory_limit=LIMIT, backend=backend_name)
+    seen = np.asarray(mapped, np.float64)
+    exact = np.linalg.lstsq(seen - seen.mean(axis=0), y - y.mean(), rcond=None)[0]
+    assert passes
+    assert run.dtype == "float32"
+    np.testing.assert_allclose(run.weights, exact, rtol=1e-3)
+
+
+def test_a_sweep_streams_too_and_folds_do_not(passes):
+    X, y = data()
+    run = gdjax.sweep(Neuron("identity"), X, y, l2=[0.0, 1.0], memory_limit=LIMIT, backend="numpy")
+    assert passes
+    for weights, l2 in zip(run.weights, run.swept["l2"], strict=True):
+        centred = (X - X.mean(axis=0)) / X.std(axis=0)
+        matrix = centred.T @ centred / len(X) + l2 * np.eye(4)
+        exact = np.linalg.solve(matrix, centred.T @ (y - y.mean()) / len(X)) / X.std(axis=0)
+        np.testing.assert_allclose(weights, exact, rtol=1e-8)
+    stream = ArrayStream(X, y, None, ("a", "b", "c", "d"), LIMIT)
+    with pytest.raises(UsageError, match="folds: they need their samples in memory"):
+        gdjax.sweep(Neuron("identity"), stream, None, folds=3, backend="numpy")
+
+
+@pytest.mark.parametrize("batch_size", [None, 700])
+def test_a_streamed_run_that_was_ended_goes_on_bit_for_bit(tmp_path, backend_name, batch_size):
+    X, y = data()
+    given = {
+        "batch_size": batch_size,
+        "steps": 200 if batch_size else 30,
+        "tolerance": 0.0,
+        "memory_limit": LIMIT,
+        "backend": backend_name,
+    }
+    whole = gdjax.fit(Neuron("identity"), X, y, **given)
+    path = tmp_path / "c"
+    ended = gdjax.fit(Neuron("identity"), X, y, checkpoint=path, callback=lambda event: True, **given)
+    assert 0 < ended.steps < whole.steps
+    rest = gdjax.fit(Neuron("identity"), X, y, checkpoint=path, **given)
+    assert rest.weights.tobytes() == whole.weights.tobytes()
+    y[-1] += 1
+    with pytest.raises(UsageError, match="samples has other values"):
+        gdjax.fit(Neuron("identity"), X, y, checkpoint=path, **given)
+
+
+def test_a_shuffle_of_a_stream_walks_each_row_once_an_epoch():
+    layout = Layout(((5, 5, 2), (5,), (5, 5, 5), (0,), (1,)), window=11)
+    rows = sum(map(sum, layout.pieces))
+    size = 4
+    epoch = -(-rows // size)
+
+    def walked(seed, first, steps):
+        return batch_indices(np.array([rows]), np.array([seed]), size, first, steps, layout)[:, 0]
+
+    orders = set()
+    for seed in range(3):
+        for start in (0, epoch, 5 * epoch):
+            batches = walked(seed, start, epoch)
+            met = batches[batches >= 0]
+            assert sorted(met.tolist()) == list(range(rows))
+            orders.add(tuple(met.tolist()))
+            for at in range(epoch):  # any step alone
+                assert walked(seed, start + at, 1)[0].tolist() == batches[at].tolist()
+    assert len(orders) == 9
+
+
+def test_where_a_row_comes_in_an_epoch_is_even():
+    layout = Layout(tuple((50,) for _ in range(20)), window=200)
+    places = np.zeros((400, 1000))
+    for epoch in range(400):
+        order = batch_indices(np.array([1000]), np.array([0]), 1000, epoch, 1, layout)[0, 0]
+        places[epoch, order] = np.arange(1000)
+    # 400 draws of a uniform place: the mean of each row within five standard errors
+    assert abs(places.mean(axis=0) - 499.5).max() < 5 * 1000 / np.sqrt(12 * 400)
+
+
+def test_rows_are_taken_from_any_window():
+    X, y = data(rows=20_000)
+    stream = ArrayStream(X, y, None, tuple("abcd"), LIMIT)
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        index = rng.choice(20_000, 300)
+        block = stream.take(index)
+        assert block.X.tobytes() == X[index].tobytes()
+        assert block.y.tobytes() == y[index].tobytes()
+        assert block.row.tolist() == index.tolist()
+
+
+def test_a_fault_is_named_by_its_row():
+    X, y = data()
+    X[40_000, 2] = np.nan
+    with pytest.raises(DataError, match=r"^NaN in column 'x2' at row 40000: "):
+        gdjax.fit(Neuron(), X, y, memory_limit=LIMIT, backend="numpy")
+    for name, value in (("y", y), ("sample_weight", np.ones(len(y)))):
+        stream = ArrayStream(X, y, None, tuple("abcd"), LIMIT)
+        with pytest.raises(DataError, match=f"{name}: a stream of samples brings its own"):
+            gdjax.fit(Neuron(), stream, **{"y": None, name: value}, backend="numpy")
+
+
+def test_an_error_of_the_reader_is_raised_where_its_block_was_awaited():
+    def blocks():
+        yield 1
+        raise OSError("gone")
+
+    read = ahead(blocks())
+    assert next(read) == 1
+    with pytest.raises(OSError, match="gone"):
+        next(read)
+
+
+def test_a_reader_ends_with_who_reads():
+    before = threading.active_count()
+    read = ahead(iter(range(1000)))
+    assert [next(read), next(read)] == [0, 1]
+    read.close()
+    assert threading.active_count() == before

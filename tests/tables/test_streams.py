@@ -1,0 +1,124 @@
+"""Tables over the memory limit: the stream of their rows is the table that was read at once."""
+
+import os
+import re
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+import gdjax
+from gdjax import Neuron, tables
+from gdjax.errors import DataError, FileError
+
+LIMIT = 1 << 20
+ROWS = 30_000
+
+
+@pytest.fixture
+def parquet(tmp_path):
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=ROWS)
+    columns = {
+        "a": pyarrow.array(a, mask=rng.random(ROWS) < 0.1),
+        "b": rng.integers(0, 9, ROWS),
+        "carrier": pyarrow.array(rng.choice(["UA", "AA", "DL"], ROWS), mask=rng.random(ROWS) < 0.01),
+        "zone": rng.integers(0, 4, ROWS),
+        "w": rng.integers(0, 3, ROWS),
+        "y": a + rng.normal(size=ROWS),
+        "z": rng.normal(size=ROWS),
+    }
+    path = tmp_path / "t.parquet"
+    pyarrow.parquet.write_table(pyarrow.table(columns), path, row_group_size=7_001)
+    return path
+
+
+@pytest.mark.parametrize("missing", ["drop", "mean"])
+@pytest.mark.parametrize("weight", [None, "w"])
+def test_a_stream_of_parquet_is_the_table(parquet, missing, weight):
+    given = {"target": "y", "missing": missing, "categorical": ["zone"], "sample_weight": weight}
+    streamed, held = tables.read(parquet, **given, memory_limit=LIMIT), tables.read(parquet, **given)
+    blocks = list(streamed.X.read())
+    assert len(blocks) > 10
+    counted = np.ones(len(held.y), bool) if weight is None else held.sample_weight > 0
+    assert streamed.feature_names == held.feature_names
+    assert streamed.X.shape == (counted.sum(), held.X.shape[1])
+    X = np.concatenate([block.X for block in blocks])
+    filled = held.feature_names.index("a") if missing == "mean" else None
+    for j in range(X.shape[1]):
+        # the mean of a column by blocks is another sum
+        np.testing.assert_allclose(X[:, j], held.X[counted, j], rtol=1e-12 if j == filled else 0, atol=0)
+    assert np.concatenate([block.y for block in blocks]).tobytes() == held.y[counted].tobytes()
+    rows = np.arange(ROWS) if held.rows is None else held.rows
+    assert np.concatenate([block.row for block in blocks]).tolist() == rows[counted].tolist()
+    if weight is not None:
+        assert np.concatenate([block.weight for block in blocks]).tolist() == held.sample_weight[counted].tolist()
+
+
+def test_a_run_on_a_stream_predicts_the_table(parquet, tmp_path):
+    given = {"target": "y", "missing": "drop", "features": ["a", "z", "carrier"]}
+    streamed, held = tables.read(parquet, **given, memory_limit=1 << 19), tables.read(parquet, **given)
+    run = gdjax.fit(Neuron("identity", l2=1e-3), streamed.X, streamed.y, backend="numpy")
+    assert run.feature_names == held.feature_names
+    other = gdjax.fit(Neuron("identity", l2=1e-3), held.X, held.y, features=held.feature_names, backend="numpy")
+    np.testing.assert_allclose(run.predict(held.X), other.predict(held.X), rtol=1e-6, atol=1e-6)
+
+
+def test_mini_batches_of_row_groups(parquet):
+    """Exact data: whatever the order, the noiseless line is found."""
+    table = pyarrow.parquet.read_table(parquet, columns=["b", "z"])
+    b, z = (table.column(name).to_numpy() for name in ("b", "z"))
+    exact = table.append_column("y", pyarrow.array(2 * b - 3 * z + 1))
+    pyarrow.parquet.write_table(exact, parquet, row_group_size=7_001)
+    streamed = tables.read(parquet, target="y", memory_limit=1 << 19)
+    assert not isinstance(streamed.X, np.ndarray)
+    run = gdjax.fit(Neuron("identity"), streamed.X, streamed.y, batch_size=100, steps=1500, backend="numpy")
+    np.testing.assert_allclose([*run.weights, run.bias], [2, -3, 1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["plain", "structured"])
+def test_a_stream_of_npy_is_the_table(tmp_path, kind):
+    X = np.random.default_rng(0).normal(size=(200_000, 3)).astype(">f4")
+    path = tmp_path / "t.npy"
+    np.save(path, X if kind == "plain" else X.view([("x0", ">f4"), ("x1", ">f4"), ("x2", ">f4")])[:, 0])
+    stream = tables.read(path, target="x2", memory_limit=LIMIT).X
+    assert stream.dtype == np.float32
+    blocks = list(stream.read())
+    assert np.concatenate([block.X for block in blocks]).tolist() == X[:, :2].tolist()
+    index = np.random.default_rng(1).choice(200_000, 500)
+    assert stream.take(index).y.tolist() == X[index, 2].tolist()
+
+
+def test_what_is_wrong_is_named_by_its_row(parquet):
+    with pytest.raises(DataError, match=rf"{re.escape(str(parquet))}: row \d+, column 'a': a missing value"):
+        tables.read(parquet, target="y", memory_limit=LIMIT)
+    table = pyarrow.parquet.read_table(parquet)
+    wrong = table.column("w").to_numpy().astype(float)
+    wrong[20_123] = -1
+    pyarrow.parquet.write_table(table.set_column(4, "w", pyarrow.array(wrong)), parquet, row_group_size=7_001)
+    with pytest.raises(DataError, match=r"row 20123, column 'w': -1: weights must be finite and >= 0"):
+        tables.read(parquet, target="y", features=["z"], sample_weight="w", memory_limit=1 << 19)
+
+
+def test_a_file_that_changes_under_a_run_ends_it(tmp_path):
+    path = tmp_path / "t.npy"
+    array = np.random.default_rng(0).normal(size=(100_000, 3))
+    np.save(path, array)
+    stream = tables.read(path, target="x2", memory_limit=LIMIT).X
+
+    def cut(event):
+        os.truncate(path, os.path.getsize(path) - 8)
+
+    with pytest.raises(FileError) as caught:
+        gdjax.fit(Neuron("identity"), stream, None, tolerance=0.0, callback=cut, backend="numpy")
+    assert "\n" not in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_a_parquet_that_changes_under_a_run_ends_it(parquet):
+    given = {"target": "y", "features": ["b", "z"], "memory_limit": 1 << 19}
+    stream = tables.read(parquet, **given).X
+    pyarrow.parquet.write_table(pyarrow.parquet.read_table(parquet)[:20_000], parquet, row_group_size=7_001)
+    with pytest.raises(FileError, match="it changed while it was read"):
+        gdjax.fit(Neuron("identity"), stream, None, backend="numpy")
