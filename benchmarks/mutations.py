@@ -41,6 +41,7 @@ rng = np.random.default_rng(4)
 X = rng.normal(size=(12, 2)).round(3)
 Y = (X @ [1.0, 2.0]).round(3)
 GROUPS = np.array(["a", "b", "c"]).repeat(4)
+COLUMNS = {"a": X[:, 0], "b": X[:, 1].astype(np.float32), "y": Y}
 
 
 # what is damaged
@@ -73,8 +74,17 @@ def _parquet(compression: str) -> Callable[[Path], None]:
         import pyarrow as pa
         import pyarrow.parquet as parquet
 
-        table = pa.table({"a": X[:, 0], "b": X[:, 1].astype(np.float32), "y": Y})
-        parquet.write_table(table, path, compression=compression)
+        parquet.write_table(pa.table(COLUMNS), path, compression=compression)
+
+    return write
+
+
+def _feather(compression: str) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        import pyarrow as pa
+        import pyarrow.feather as feather
+
+        feather.write_feather(pa.table(COLUMNS), path, compression=compression, chunksize=5)
 
     return write
 
@@ -105,6 +115,7 @@ WRITERS: dict[str, list[Callable[[Path], None]]] = {
         lambda path: np.savez(path, a=X[:, 0], b=X[:, 1], y=Y),
     ],
     "parquet": [_parquet("snappy"), _parquet("none"), _parquet("zstd")],
+    "feather": [_feather("uncompressed"), _feather("lz4"), _feather("zstd")],
     "run": [_run_file(), _run_file(groups=GROUPS, steps=100), _run_file(validation=(X, Y), steps=100)],
     "checkpoint": [_checkpoint],
 }
@@ -299,7 +310,22 @@ def _other_parquet(data: bytes, names: tuple[str, ...], target: str | None) -> t
     return np.column_stack([table.column(n).to_numpy() for n in names]), table.column(str(target)).to_numpy()
 
 
-OTHER_READERS = {"csv": _other_csv, "npy": _other_npy, "npz": _other_npz, "parquet": _other_parquet}
+def _other_feather(data: bytes, names: tuple[str, ...], target: str | None) -> tuple[Array, Array]:
+    import polars  # reads Arrow's files by code of its own
+
+    try:
+        table: Any = polars.read_ipc(io.BytesIO(data))
+    except polars.exceptions.ComputeError:  # an unknown kind of something in the header, which Arrow's own passes over
+        from pyarrow import ipc
+
+        as_it_stands = ipc.IpcReadOptions(ensure_native_endian=False)
+        table = ipc.open_file(io.BytesIO(data), options=as_it_stands).read_all()
+    return np.column_stack([table[n].to_numpy() for n in names]), table[str(target)].to_numpy()
+
+
+OTHER_READERS = {
+    "csv": _other_csv, "npy": _other_npy, "npz": _other_npz, "parquet": _other_parquet, "feather": _other_feather,
+}  # fmt: skip
 
 
 def read_run(path: Path, changed: bool, good: list[bytes]) -> bool:

@@ -66,7 +66,11 @@ def open_feather(path: str | os.PathLike[str], max_bytes: int | None = None) -> 
     """The Feather (Arrow IPC) file at ``path``."""
     label, ipc = str(path), _needed("pyarrow.ipc")
     with _reading(label, path, max_bytes) as file:
-        names = tuple(ipc.open_file(file).schema.names)
+        schema = ipc.open_file(file, options=ipc.IpcReadOptions(ensure_native_endian=False)).schema
+        names = tuple(schema.names)
+        # all else being equal, the order of bytes is not
+        if not schema.equals(_needed("pyarrow").schema(list(schema))):
+            raise FileError(f"{label}: of another byte order than this machine, or damaged; write it again")
 
     def table(wanted: Sequence[str]) -> Any:
         with _reading(label, path, max_bytes) as file:

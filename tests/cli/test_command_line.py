@@ -29,14 +29,10 @@ QUICK = ["--backend", "numpy"]
 def gdjax_command(*arguments: object) -> subprocess.CompletedProcess[str]:
     """The program, in this process: what of one is global is put back."""
     out, error, given = io.StringIO(), io.StringIO(), [str(a) for a in arguments]
-    with (
-        contextlib.redirect_stdout(out),
-        contextlib.redirect_stderr(error),
-        warnings.catch_warnings(),
-        pytest.raises(SystemExit) as left,
-    ):
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(error), warnings.catch_warnings():
         warnings.simplefilter("default")
-        main(given)
+        with pytest.raises(SystemExit) as left:
+            main(given)
     return subprocess.CompletedProcess(given, int(left.value.code or 0), out.getvalue(), error.getvalue())
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 
-@pytest.mark.parametrize("kind", ["csv", "npy", "npz", "parquet", "run", "checkpoint"])
+@pytest.mark.parametrize("kind", ["csv", "npy", "npz", "parquet", "feather", "run", "checkpoint"])
 def test_a_damaged_file_is_refused_in_a_line_or_read_right(kind: str, root: Path) -> None:
     # another seed than that of the script's figures
     command = [
