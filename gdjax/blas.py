@@ -2,9 +2,13 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from typing import Any
+
+THIN = 64
+"""Columns up to which a product over rows is bound by memory: BLAS's threads then cost more than they give, and on
+cores that others use they spin, 70 times slower as measured on two."""
 
 _lock = threading.Lock()
 _users = 0
@@ -27,6 +31,11 @@ def one_blas_thread() -> Iterator[None]:
             if _users == 0:
                 _limit.restore_original_limits()
                 _limit = None
+
+
+def for_thin_products(columns: int) -> AbstractContextManager[None]:
+    """`one_blas_thread` where matrices have few columns."""
+    return one_blas_thread() if columns <= THIN else nullcontext()
 
 
 @cache

@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from gdjax import status as st
+from gdjax.blas import for_thin_products
 from gdjax.descent import Descent, Validation
 from gdjax.event import Callback
 from gdjax.memory import halving, out_of_memory, too_large
@@ -86,12 +87,14 @@ def _edges(
             # what the slab before holds is let go before this one is made
             trainer, trouble = None, ""
             try:
-                slab = problem.slab(cut)
-                trainer = Trainer(Training(problem, descent, run, slab, validation, init is not None), backend)
-                del slab
-                trainer.start(init)
+                with for_thin_products(problem.size):
+                    slab = problem.slab(cut)
+                    trainer = Trainer(Training(problem, descent, run, slab, validation, init is not None), backend)
+                    del slab
+                    trainer.start(init)
                 while (rows := trainer.pending()).size:
-                    trainer.advance(rows)
+                    with for_thin_products(problem.size):
+                        trainer.advance(rows)
                     yield trainer, rows
             except (MemoryError, RuntimeError) as error:
                 if not out_of_memory(error):

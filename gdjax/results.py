@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from gdjax import status as st
+from gdjax.blas import for_thin_products
 from gdjax.problem import Problem
 from gdjax.protocol import Backend
 from gdjax.run import Run
@@ -33,7 +34,8 @@ def result(
     names = np.array(st.NAMES)
     rate = run.state.rate.astype(np.float64)
     rate[run.attempt == 0] = np.nan
-    rows, r2 = _fit_quality(problem, run)
+    with for_thin_products(problem.size):
+        rows, r2 = _fit_quality(problem, run)
 
     def one(values: Any) -> Any:
         return values[0] if single else values

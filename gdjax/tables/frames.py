@@ -115,9 +115,9 @@ def _cells(column: Any, where: str) -> Cells:
     kind = column.dtype
     if kind.is_numeric() or kind == narwhals.Boolean:
         if not kind.is_float():
-            integers = kind.is_integer() and not column.is_null().any()
+            integers = kind.is_integer() and not column.null_count()
             column = column if integers else column.cast(narwhals.Float64)
-        absent = np.asarray(column.is_null().to_numpy(), bool) if column.is_null().any() else None
+        absent = np.asarray(column.is_null().to_numpy(), bool) if column.null_count() else None
         values = np.asarray(column.to_numpy() if absent is None else column.fill_null(0).to_numpy())
         if values.dtype.kind == "O":
             values = values.astype(np.float64)

@@ -182,7 +182,7 @@ def _check_values(
             raise DataError(f"{place(row, name)}: {column.levels[column.codes[row]]!r} is not a number; code it as one")
     for name in (*numeric, *chosen):
         column = cells[name]
-        if isinstance(column, Numbers) and policy != "keep" and column.values.dtype.kind == "f":
+        if isinstance(column, Numbers) and policy != "keep" and not column.finite:
             infinite = np.isinf(column.values)
             if infinite.any():
                 row = int(np.argmax(infinite))

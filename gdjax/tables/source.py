@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,10 +19,15 @@ class Numbers:
 
     values: npt.NDArray[Any]
 
+    @cached_property
+    def finite(self) -> bool:
+        """Whether all are numbers: asked for each block that is read, and most often so."""
+        return self.values.dtype.kind != "f" or bool(np.isfinite(self.values).all())
+
     @property
     def missing(self) -> npt.NDArray[np.bool_]:
         """(N,) whether a cell is missing."""
-        return np.isnan(self.values) if self.values.dtype.kind == "f" else np.zeros(len(self.values), bool)
+        return np.zeros(len(self.values), bool) if self.finite else np.isnan(self.values)
 
     def take(self, rows: npt.NDArray[np.intp]) -> Numbers:
         """These rows."""
