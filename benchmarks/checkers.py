@@ -167,23 +167,25 @@ def main() -> None:
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     from gradient_bugs import BUGS
+    from gradient_late import LATE_BUGS, LATE_RIGHT
     from gradient_right import RIGHT
 
-    print(f"{len(BUGS)} bugs written by hand, {len(RIGHT)} correct gradients.\n")
+    bugs, rights = [*BUGS, *LATE_BUGS], [*RIGHT, *LATE_RIGHT]
+    print(f"{len(bugs)} bugs written by hand, {len(rights)} correct gradients.\n")
     print("| checker | dtype | bugs caught | alarms on correct gradients | seconds |")
     print("| --- | --- | --- | --- | --- |")
     for checker in options.checkers.split(","):
         for dtype in options.dtype.split(","):
             started = time.perf_counter()
             try:
-                caught = sum(not passes(checker, bug, bug.make(), dtype) for bug in BUGS)
-                alarms = sum(not passes(checker, right, right.gradient, dtype) for right in RIGHT)
+                caught = sum(not passes(checker, bug, bug.make(), dtype) for bug in bugs)
+                alarms = sum(not passes(checker, right, right.gradient, dtype) for right in rights)
             except NotApplicable as error:
                 print(f"| {NAMES[checker]} | {dtype} | {error} | | |", flush=True)
                 continue
             took = time.perf_counter() - started
             print(
-                f"| {NAMES[checker]} | {dtype} | {caught} of {len(BUGS)} | {alarms} of {len(RIGHT)} | {took:.0f} |",
+                f"| {NAMES[checker]} | {dtype} | {caught} of {len(bugs)} | {alarms} of {len(rights)} | {took:.0f} |",
                 flush=True,
             )
 

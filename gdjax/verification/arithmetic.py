@@ -6,7 +6,7 @@ The interpreters walk a formula once; the number system decides what comes out: 
 
 from __future__ import annotations
 
-import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -14,16 +14,25 @@ from typing import Any, Protocol
 import numpy as np
 
 from gdjax.verification.exact import Array
+from gdjax.verification.work import Work
 
 Number = Any
 
 
-class NotSupported(Exception):
+class Uninterpreted(Exception):
+    """A function cannot be interpreted at some input; the message says why."""
+
+
+class NotSupported(Uninterpreted):
     """A primitive or function that no rule covers; its name is the message."""
 
 
-class OutOfTime(Exception):
-    """The time allowed for one interpretation has passed."""
+class Opaque(Uninterpreted):
+    """The function neither traces nor runs on ducks."""
+
+
+class OutOfWork(Uninterpreted):
+    """One interpretation has done the work allowed to it."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +67,14 @@ class Context:
     site: str = ""
     listener: Callable[[Meeting], None] | None = None
     muted: bool = False
-    deadline: float | None = None
-    steps: itertools.count[int] = field(default_factory=itertools.count)
+    work: Work = field(default_factory=Work)
+    allowance: float = math.inf
+
+    def spend(self, seconds: float) -> None:
+        self.work.add(seconds)
+        self.allowance -= seconds
+        if self.allowance < 0:
+            raise OutOfWork("more work than one input may take")
 
 
 class Arithmetic(Protocol):

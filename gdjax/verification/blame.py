@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gdjax.verification import exact as ex
-from gdjax.verification.arithmetic import NotSupported, OutOfTime
+from gdjax.verification.arithmetic import Uninterpreted
 from gdjax.verification.judge import Observation
-from gdjax.verification.program import Opaque
 from gdjax.verification.sizes import rows_name
 from gdjax.verification.steering import Steering
 from gdjax.verification.subject import Broken
@@ -86,7 +85,7 @@ class _Blame:
         try:
             answer = self.check.oracle(args)
             outputs = self.check.subject(args).outputs
-        except (NotSupported, Opaque, OutOfTime, Broken):
+        except (Uninterpreted, Broken):
             return None
         if answer.kind not in ("smooth", "kink") or not all(np.isfinite(o).all() for o in outputs):
             return None
@@ -207,7 +206,7 @@ class _Blame:
             args = self._replaced(o.case.args, (self.label,), seed)
             try:
                 answer, outputs = self.check.oracle(args), self.check.subject(args).outputs
-            except (NotSupported, Opaque, OutOfTime, Broken):
+            except (Uninterpreted, Broken):
                 continue
             exact = (
                 np.concatenate([np.ravel(ex.to_float(g)) for g in answer.gradient]) if answer.gradient else np.zeros(1)

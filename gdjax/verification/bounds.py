@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from gdjax.verification.arithmetic import Context, NotSupported, OutOfTime, Truth
+from gdjax.verification.arithmetic import Truth, Uninterpreted
 from gdjax.verification.exact import Array
 from gdjax.verification.interpreter import Sides, Walk
-from gdjax.verification.program import Opaque, Program
+from gdjax.verification.program import Program
 from gdjax.verification.running import Running, RunningErrors, gamma
 
 
@@ -32,43 +32,58 @@ class Bounds:
     """Bounds from the gradient itself where it can be interpreted, else from reverse-mode autodiff of the cost."""
 
     gradient: Program
-    reference: Program | None
+    made: Callable[[], Program | None]
     wrt: tuple[int, ...]
     dtype: Any
     limit: float = 5.0
     source: str = field(default="", init=False)
 
-    def at(self, args: Sequence[Any], exact: Sequence[Array]) -> Bound:
-        """Bounds for each output, at one input where the exact gradient is known (as floats)."""
-        ideal = self._ideal(args, exact)
-        for name, program in (("gradient", self.gradient), ("autodiff", self.reference)):
+    @cached_property
+    def reference(self) -> Program | None:
+        """Reverse-mode autodiff of the cost, where there is one: traced once it is needed."""
+        return self.made()
+
+    def at(self, args: Sequence[Any], exact: Sequence[Array], error: Sequence[Array]) -> Bound:
+        """Bounds for each output, at one input where the exact gradient is known (as floats), and how far off it is.
+
+        Most errors are within what one program allows at once; only the others need the rest.
+        """
+        ideal: list[Array] | None = None
+        for name in ("gradient", "autodiff"):
+            program = self.gradient if name == "gradient" else self.reference
             if program is None or program.way == "opaque":
                 continue
             try:
                 plain = self._errors(program, args, False, True, False)
+                if [np.shape(p) for p in plain] != [np.shape(e) for e in exact]:
+                    continue
+                self.source = name
+                if all(np.isfinite(p).all() and np.all(e <= p) for p, e in zip(plain, error, strict=True)):
+                    return Bound(tuple(plain), tuple(plain), tuple(np.zeros(np.shape(p), bool) for p in plain))
                 slack = self._errors(program, args, False, True, True)
-                loose = self._errors(program, args, True, name == "autodiff", True)
-                resolved = self._errors(program, args, True, False, True)
-            except (NotSupported, Opaque, OutOfTime):
+                ideal = self._ideal(args, exact) if name == "gradient" else [np.asarray(e == 0) for e in slack]
+                tight = [np.where(ok, p, s) for ok, p, s in zip(ideal, plain, slack, strict=True)]
+                if name == "gradient":
+                    resolved = self._errors(program, args, True, False, True)
+                    if not all(np.isfinite(t).all() for t in tight):
+                        tight, resolved = self._finite_elsewhere(args, tight, resolved)
+                    wide = [2.0 * np.where(t == 0, r, t) for t, r in zip(tight, resolved, strict=True)]
+                else:
+                    resolved = self._errors(program, args, True, False, True)
+                    every = self._errors(program, args, True, True, True)
+                    wide = [
+                        4.0 * np.where(t == 0, r, np.maximum(t, e))
+                        for t, r, e in zip(tight, resolved, every, strict=True)
+                    ]
+            except Uninterpreted:
                 continue
-            if [np.shape(p) for p in plain] != [np.shape(e) for e in exact]:
-                continue
-            self.source = name
-            tight = [np.where(ok, p, s) for ok, p, s in zip(ideal, plain, slack, strict=True)]
-            if name == "gradient" and not all(np.isfinite(t).all() for t in tight):
-                tight, loose, resolved = self._finite_elsewhere(args, tight, loose, resolved)
-            factor = 2.0 if name == "gradient" else 4.0
-            wide = [
-                factor * np.where(t == 0, r, t if name == "gradient" else np.maximum(t, w))
-                for t, w, r in zip(tight, loose, resolved, strict=True)
-            ]
             return Bound(tuple(tight), tuple(wide), tuple(ideal))
         self.source = "size"
         count = sum(int(np.size(a)) for a in args if isinstance(a, (np.ndarray, np.generic))) + 16
         unit = float(np.finfo(self.dtype).eps) / 2
         top = max((float(np.max(np.abs(e), initial=0.0)) for e in exact), default=0.0)
         wide = [np.full(np.shape(e), 8 * gamma(count, unit) * top) for e in exact]
-        return Bound(tuple(wide), tuple(wide), tuple(ideal))
+        return Bound(tuple(wide), tuple(wide), tuple(self._ideal(args, exact) if ideal is None else ideal))
 
     def _ideal(self, args: Sequence[Any], exact: Sequence[Array]) -> list[Array]:
         nowhere = [np.zeros(np.shape(e), bool) for e in exact]
@@ -76,7 +91,7 @@ class Bounds:
             return nowhere
         try:
             errors = self._errors(self.reference, args, False, True, True)
-        except (NotSupported, Opaque, OutOfTime):
+        except Uninterpreted:
             return nowhere
         return [np.asarray(e == 0) for e in errors]
 
@@ -84,29 +99,26 @@ class Bounds:
         self,
         args: Sequence[Any],
         tight: list[Array],
-        loose: list[Array],
         resolved: list[Array],
-    ) -> tuple[list[Array], list[Array], list[Array]]:
+    ) -> tuple[list[Array], list[Array]]:
         """Where the gradient divides by zero or overflows on its way, what autodiff of the cost would allow instead."""
         if self.reference is None:
-            return tight, loose, resolved
+            return tight, resolved
         try:
             first = self._errors(self.reference, args, False, True, True)
             every = self._errors(self.reference, args, True, False, True)
-        except (NotSupported, Opaque, OutOfTime):
-            return tight, loose, resolved
+        except Uninterpreted:
+            return tight, resolved
         places = [np.isfinite(t) for t in tight]
         return (
             [np.where(ok, t, f) for ok, t, f in zip(places, tight, first, strict=True)],
-            [np.where(ok, w, e) for ok, w, e in zip(places, loose, every, strict=True)],
             [np.where(ok, r, e) for ok, r, e in zip(places, resolved, every, strict=True)],
         )
 
     def _errors(
         self, program: Program, args: Sequence[Any], every: bool, doubts: bool, rounded_constants: bool
     ) -> list[Array]:
-        context = Context(deadline=time.monotonic() + self.limit)
-        A = RunningErrors(self.dtype, every, doubts, rounded_constants, context)
+        A = RunningErrors(self.dtype, every, doubts, rounded_constants, program.context(self.limit))
         outs = program.run(Walk([A]), args, running_inputs(args, program.varying))
         found = []
         for (out,) in outs:

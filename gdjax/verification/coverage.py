@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from gdjax.verification.arithmetic import Meeting, NotSupported, OutOfTime, Truth
+from gdjax.verification.arithmetic import Meeting, Truth, Uninterpreted
 from gdjax.verification.domain import Domain
 from gdjax.verification.interpreter import Sides, Walk
 from gdjax.verification.interval import Interval, Intervals
-from gdjax.verification.program import Opaque, Program
+from gdjax.verification.program import Program
 from gdjax.verification.report import Branch
 
 # Beyond this an unmet outcome would need numbers that no training meets.
 _WIDEST = 1e30
-_PATH = re.compile(r"^[\d/.?]+:")
 
 
 @dataclass
@@ -58,7 +56,7 @@ class Coverage:
         A = Intervals()
         try:
             self.program.run(Walk([A]), args, boxes)
-        except (NotSupported, Opaque, OutOfTime, RecursionError):
+        except (Uninterpreted, RecursionError):
             return
         for site, outcomes in A.outcomes.items():
             self.possible.setdefault(site, set()).update(outcomes)
@@ -70,5 +68,5 @@ class Coverage:
             wanted = [str(side).lower() for side in (True, False)]
             impossible = tuple(w for w in wanted if (w == "true") not in possible)
             missing = tuple(w for w in wanted if w not in seen and w not in impossible)
-            found.append(Branch(_PATH.sub("", site), self.of, tuple(sorted(seen)), missing, impossible))
+            found.append(Branch(site, self.of, tuple(sorted(seen)), missing, impossible))
         return tuple(found)

@@ -33,6 +33,11 @@ class Dual:
     def shape(self) -> tuple[int, ...]:
         return self.value.shape
 
+    @property
+    def price(self) -> float:
+        """Nominal seconds that it took to compute."""
+        return self.value.price + (0.0 if self.tangent is None else self.tangent.price)
+
 
 @dataclass
 class Duals:
@@ -239,7 +244,7 @@ def _padded(tangent: Exact, rank: int) -> Exact:
     if missing <= 0:
         return tangent
     shape = tangent.num.shape
-    return Exact(tangent.num.reshape(shape[0], *(1,) * missing, *shape[1:]), tangent.den, tangent.bits, tangent.mp)
+    return tangent.moved(tangent.num.reshape(shape[0], *(1,) * missing, *shape[1:]))
 
 
 def _sum(a: Exact | None, b: Exact | None, shape: tuple[int, ...]) -> Exact | None:
@@ -253,8 +258,7 @@ def _spread(tangent: Exact, shape: tuple[int, ...]) -> Exact:
     if tangent.num.shape[1:] == shape:
         return tangent
     tangent = _padded(tangent, len(shape))
-    num = np.broadcast_to(tangent.num, (tangent.num.shape[0], *shape))
-    return Exact(num, tangent.den, tangent.bits, tangent.mp)
+    return tangent.moved(np.broadcast_to(tangent.num, (tangent.num.shape[0], *shape)))
 
 
 def _plus(a: Dual, b: Dual) -> Exact | None:

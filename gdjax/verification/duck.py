@@ -27,24 +27,63 @@ _UFUNCS = {
 _SAME = ("exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sqrt", "cbrt", "sin", "cos", "tan", "sinh", "cosh")
 _UFUNCS.update({name: name for name in (*_SAME, "tanh", "erf", "erfc")})
 _COMPARED = {"gt", "ge", "lt", "le", "eq", "ne", "max", "min", "abs", "sign"}
-_MOVES = {
-    "reshape", "ravel", "transpose", "swapaxes", "moveaxis", "rollaxis", "expand_dims", "squeeze", "broadcast_to",
-    "flip", "fliplr", "flipud", "roll", "tile", "repeat", "diagonal", "take", "atleast_1d", "atleast_2d", "rot90",
-    "take_along_axis", "matrix_transpose",
+_MOVES = {"broadcast_to", "roll", "tile", "repeat", "take", "take_along_axis", "diagonal"}
+_VIEWS = {
+    "reshape", "ravel", "transpose", "swapaxes", "moveaxis", "rollaxis", "expand_dims", "squeeze", "flip", "fliplr",
+    "flipud", "atleast_1d", "atleast_2d", "rot90", "matrix_transpose",
 }  # fmt: skip
 Function = Callable[..., Any]
 _FUNCTIONS: dict[str, Function] = {}
 
 
 class Duck(NDArrayOperatorsMixin):
-    """An array over the number systems of a walk."""
+    """An array over the number systems of a walk. Views share with their base, as NumPy's do."""
 
-    __slots__ = ("sides", "walk")
+    __slots__ = ("_base", "_index", "_read", "_sides", "_version", "walk")
     __array_priority__ = 1000
 
     def __init__(self, walk: Walk, sides: Sides) -> None:
         self.walk = walk
-        self.sides = sides
+        self._sides = sides
+        self._version = self._read = 0
+        self._base: Duck | None = None
+        self._index: Any = None
+
+    def view(self, function: Callable[[Any], Any]) -> Duck:
+        """The entries that a function of NumPy picks or moves, shared with this array."""
+        found = self.move(function)
+        found._base, found._read = self, self._version
+        found._index = np.asarray(function(np.arange(self.size).reshape(self.shape)))
+        return found
+
+    @property
+    def sides(self) -> Sides:
+        base = self._base
+        if base is not None and base.version != self._read:
+            index = self._index
+            self._sides = self.walk.apply("move", {"function": lambda x: x.reshape(-1)[index]}, base.sides)
+            self._read = base.version
+        return self._sides
+
+    @property
+    def version(self) -> int:
+        """Counts the changes in place, of what this is a view of too."""
+        return self._version + (0 if self._base is None else self._base.version)
+
+    def assign(self, sides: Sides) -> None:
+        """Change it in place."""
+        base = self._base
+        if base is None:
+            self._sides = sides
+            self._version += 1
+            return
+        index = np.arange(base.size)
+        index[self._index.reshape(-1)] = base.size + np.arange(self._index.size)
+        index = index.reshape(base.shape)
+        flat = self.walk.apply("move", {"function": np.ravel}, base.sides)
+        new = self.walk.apply("move", {"function": np.ravel}, sides)
+        pool = self.walk.apply("concatenate", {"dimension": 0}, flat, new)
+        base.assign(self.walk.apply("move", {"function": lambda x: x[index]}, pool))
 
     # NumPy's protocols
 
@@ -57,21 +96,21 @@ class Duck(NDArrayOperatorsMixin):
         if method != "__call__" or kwargs:
             raise NotSupported(f"numpy.{name}.{method}")
         result = _ufunc(self.walk, name, inputs)
-        if out is not None:
-            (target,) = out
-            if not isinstance(target, Duck):
-                raise NotSupported(f"numpy.{name} into a float array")
-            target.sides = result.sides
-            return target
-        return result
+        return result if out is None else _into(out[0], result, name)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         name = function.__name__
+        out = kwargs.pop("out", None)
+        if any(key in ("where", "initial") and value is not np._NoValue for key, value in kwargs.items()):
+            raise NotSupported(f"numpy.{name} with where= or initial=")
         known = _FUNCTIONS.get(name)
         if known is not None:
-            return known(self.walk, *args, **kwargs)
-        if name in _MOVES:
-            return _moved(self.walk, lambda x: function(x, *args[1:], **kwargs), args[0])
+            result = known(self.walk, *args, **kwargs)
+            return result if out is None else _into(out, result, name)
+        if name in _MOVES or name in _VIEWS:
+            array = _lift(self.walk, args[0])
+            way = array.view if name in _VIEWS else array.move
+            return way(lambda x: function(x, *args[1:], **kwargs))
         raise NotSupported(f"numpy.{name}")
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
@@ -113,7 +152,7 @@ class Duck(NDArrayOperatorsMixin):
 
     @property
     def T(self) -> Duck:
-        return self.move(np.transpose)
+        return self.view(np.transpose)
 
     def __len__(self) -> int:
         if not self.shape:
@@ -126,12 +165,14 @@ class Duck(NDArrayOperatorsMixin):
     def __getitem__(self, key: Any) -> Duck:
         if isinstance(key, Duck) or (isinstance(key, tuple) and any(isinstance(k, Duck) for k in key)):
             key = tuple(map(_concrete, key)) if isinstance(key, tuple) else _concrete(key)
-        return self.move(lambda x: x[key])
+        parts = key if isinstance(key, tuple) else (key,)
+        basic = all(part is None or part is Ellipsis or isinstance(part, (int, slice, np.integer)) for part in parts)
+        return (self.view if basic else self.move)(lambda x: x[key])
 
     def __setitem__(self, key: Any, value: Any) -> None:
         if isinstance(key, Duck):
             mask = key
-            self.sides = _where(self.walk, mask, value, self).sides
+            self.assign(_where(self.walk, mask, value, self).sides)
             return
         index = np.arange(self.size).reshape(self.shape)
         value = _lift(self.walk, value)
@@ -139,7 +180,7 @@ class Duck(NDArrayOperatorsMixin):
         spread = value.move(lambda x: np.broadcast_to(x, np.shape(target)))
         index[key] = self.size + np.arange(np.size(target)).reshape(np.shape(target))
         pool = self.walk.apply("concatenate", {"dimension": 0}, self.move(np.ravel).sides, spread.move(np.ravel).sides)
-        self.sides = self.walk.apply("move", {"function": lambda x: x[index]}, pool)
+        self.assign(self.walk.apply("move", {"function": lambda x: x[index]}, pool))
 
     def move(self, function: Callable[[Any], Any]) -> Duck:
         return Duck(self.walk, self.walk.apply("move", {"function": function}, self.sides))
@@ -159,18 +200,19 @@ class Duck(NDArrayOperatorsMixin):
         return self.move(lambda x: x.reshape(()))
 
     def reshape(self, *shape: Any, **kwargs: Any) -> Duck:
-        return self.move(lambda x: x.reshape(*shape))
+        return self.view(lambda x: x.reshape(*shape))
 
     def transpose(self, *axes: Any) -> Duck:
-        return self.move(lambda x: x.transpose(*axes))
+        return self.view(lambda x: x.transpose(*axes))
 
     def ravel(self, order: str = "C") -> Duck:
+        return self.view(lambda x: x.ravel(order))
+
+    def flatten(self, order: str = "C") -> Duck:
         return self.move(lambda x: x.ravel(order))
 
-    flatten = ravel
-
     def squeeze(self, axis: Any = None) -> Duck:
-        return self.move(lambda x: np.squeeze(x, axis))
+        return self.view(lambda x: np.squeeze(x, axis))
 
     def dot(self, other: Any) -> Duck:
         return _dot(self.walk, self, other)
@@ -201,6 +243,16 @@ class Duck(NDArrayOperatorsMixin):
 
     def var(self, axis: Any = None, ddof: int = 0) -> Duck:
         return _var(self.walk, self, axis, ddof=ddof)
+
+
+def _into(target: Any, result: Duck, name: str) -> Duck:
+    if not isinstance(target, Duck):
+        raise NotSupported(f"numpy.{name} into a float array")
+    if target.shape != result.shape:
+        shape = target.shape
+        result = result.move(lambda x: np.broadcast_to(x, shape))
+    target.assign(result.sides)
+    return target
 
 
 def _concrete(key: Any) -> Any:
@@ -287,10 +339,6 @@ def _function(*names: str) -> Callable[[Function], Function]:
         return function
 
     return register
-
-
-def _moved(walk: Walk, function: Callable[[Any], Any], a: Any) -> Duck:
-    return _lift(walk, a).move(function)
 
 
 @_function("sum")

@@ -2,7 +2,9 @@
 
 An `Exact` is `num / den`: integers over one positive common denominator, held as int64 while they fit and as Python
 integers beyond. Every finite float is such a number, and sums, products and quotients of them stay exact. Where a
-transcendental function enters, the entries become 400-bit mpmath numbers, 347 bits finer than a float64.
+transcendental function enters, the integers are rounded so that the shortest keeps 400 bits, 347 more than a float64,
+over a power of two (`rounded`). Entries that are not finite, or whose sizes lie too far apart for one denominator, are
+mpmath numbers of 400 bits (`mp`): the same to all who use them, only slow.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 import mpmath
@@ -21,25 +24,46 @@ PRECISION = 400
 _INT64_BITS = 62
 _WIDEST_DENOMINATOR = 1024
 _WIDEST_INTEGER = 20_000
+# Rounded integers this much longer than 400 bits are cut; beyond the widest, mpmath's exponents are needed.
+_SPARE = 112
+_WIDEST_ROUNDED = 6000
 
 MP = mpmath.MPContext()
 MP.prec = PRECISION
 _NAN = MP.mpf("nan")
 _INF = MP.mpf("inf")
-# Two 400-bit numbers closer than this, relative to their size, are one number computed in two ways.
-SAME = MP.mpf(2) ** -320
+# Two 400-bit numbers closer than 2**-320, relative to their size, are one number computed in two ways.
+_SAME_BITS = 320
+_SAME = MP.mpf(2) ** -_SAME_BITS
 
 
 class Exact:
-    """`num / den`, or 400-bit numbers in `num` where `mp`. `bits` bounds the length of the integers."""
+    """`num / den`, or mpmath's numbers in `num` where `mp`. `bits` bounds the length of the integers."""
 
-    __slots__ = ("bits", "den", "mp", "num")
+    __slots__ = ("bits", "den", "mp", "num", "rounded")
 
-    def __init__(self, num: Array, den: int = 1, bits: int | None = None, mp: bool = False) -> None:
+    def __init__(
+        self, num: Array, den: int = 1, bits: int | None = None, mp: bool = False, rounded: bool = False
+    ) -> None:
         self.num = num if isinstance(num, np.ndarray) else _zero_dimensional(num)
         self.den = den
         self.mp = mp
-        self.bits = 0 if mp else (_bits(num) if bits is None else bits)
+        self.rounded = rounded
+        self.bits = 0 if mp else (_bits(self.num) if bits is None else bits)
+
+    @property
+    def rational(self) -> bool:
+        """Whether it is exact, not a real number to 400 bits."""
+        return not (self.mp or self.rounded)
+
+    @property
+    def price(self) -> float:
+        """Nominal seconds that it took to compute."""
+        return self.num.size * (20e-6 if self.mp else 0.5e-6 if self.num.dtype == object else 0.02e-6)
+
+    def moved(self, num: Array) -> Exact:
+        """Entries of this array in another order or shape."""
+        return Exact(num, self.den, self.bits, self.mp, self.rounded)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -67,6 +91,7 @@ def _bits(num: Array) -> int:
 
 
 def _big(num: Array) -> Array:
+    num = num if isinstance(num, np.ndarray) else np.asarray(num, object)
     return num if num.dtype == object else num.astype(object)
 
 
@@ -84,6 +109,8 @@ def from_array(array: Any) -> Exact:
     array = np.asarray(array)
     if array.dtype.kind in "bi":
         return Exact(array.astype(np.int64))
+    if array.ndim == 0 and array.dtype.kind == "f" and np.isfinite(array):
+        return _of_float(float(array))
     if array.dtype.kind == "u":
         return Exact(array.astype(object))
     values = array.astype(np.float64)
@@ -102,6 +129,12 @@ def from_array(array: Any) -> Exact:
     if int((shift + np.ceil(np.log2(np.abs(integers) + 1.0))).max()) <= _INT64_BITS:
         return Exact(integers << shift, 1 << -lowest)
     return Exact(_elementwise2(lambda n, s: int(n) << int(s), integers, shift), 1 << -lowest)
+
+
+@lru_cache(maxsize=4096)
+def _of_float(value: float) -> Exact:
+    num, den = value.as_integer_ratio()
+    return Exact(np.asarray(num, np.int64 if num.bit_length() <= _INT64_BITS else object), den, num.bit_length())
 
 
 def from_fraction(value: Fraction | int) -> Exact:
@@ -133,11 +166,47 @@ def _elementwise2(function: Callable[[Any, Any], Any], a: Array, b: Array) -> Ar
 
 
 def to_mp(a: Exact) -> Exact:
-    """The same numbers in 400 bits."""
+    """The same numbers as mpmath's, in 400 bits."""
     if a.mp:
         return a
-    den = MP.mpf(a.den)
-    return Exact(_elementwise(lambda n: MP.mpf(int(n)) / den, a.num), mp=True)
+    shift = _power_of_two(a.den)
+    if shift is None:
+        den = MP.mpf(a.den)
+        return Exact(_elementwise(lambda n: MP.mpf(int(n)) / den, a.num), mp=True)
+    make, made = MP.make_mpf, mpmath.libmp.from_man_exp
+    return Exact(_elementwise(lambda n: make(made(int(n), -shift, PRECISION, "n")), a.num), mp=True)
+
+
+def _from_mp(values: Array) -> Exact:
+    """Over one denominator, where all are finite and of sizes that allow it."""
+    parts = [x._mpf_ for x in values.reshape(-1)]
+    # (sign, mantissa, exponent, length); infinities and NaN have a mantissa of 0 and a length that is not
+    if any(not m and e for _, m, e, _ in parts):
+        return Exact(values, mp=True)
+    used = [(e, e + length) for _, m, e, length in parts if m]
+    if not used:
+        return zeros(values.shape)
+    lowest, highest = min(0, *(e for e, _ in used)), max(0, *(top for _, top in used))
+    if highest - lowest > _WIDEST_ROUNDED:
+        return Exact(values, mp=True)
+    out = np.empty(len(parts), object)
+    out[:] = [(-m if s else m) << (e - lowest) if m else 0 for s, m, e, _ in parts]
+    return Exact(out.reshape(values.shape), 1 << -lowest, highest - lowest, rounded=True)
+
+
+def _power_of_two(den: int) -> int | None:
+    """Its logarithm, or None where it is no power of two."""
+    return den.bit_length() - 1 if den & (den - 1) == 0 else None
+
+
+def to_rounded(a: Exact) -> Exact:
+    """The same numbers, to 400 bits, over a power of two."""
+    if a.rounded or a.mp:
+        return a
+    if _power_of_two(a.den) is not None:
+        return Exact(a.num, a.den, a.bits, rounded=True)
+    shift = PRECISION + a.den.bit_length()
+    return _narrow(Exact((_big(a.num) << shift) // a.den, 1 << shift, a.bits + PRECISION + 1, rounded=True))
 
 
 def to_fractions(a: Exact) -> Array:
@@ -168,23 +237,47 @@ def _ratio(num: int, den: int) -> float:
     try:
         return num / den
     except OverflowError:
-        return math.copysign(math.inf, num)
+        return math.inf if num > 0 else -math.inf
 
 
 def _narrow(a: Exact) -> Exact:
     """Cancel what numerators and denominator share once they grow long; give exactness up beyond all use."""
+    if a.rounded:
+        return _cut(a)
     if a.mp or a.den.bit_length() + a.bits < _WIDEST_DENOMINATOR:
         return a
     common = math.gcd(a.den, *(int(n) for n in a.num.reshape(-1)))
     if common > 1:
         a = Exact(_elementwise(lambda n: int(n) // common, a.num), a.den // common)
-    return to_mp(a) if max(a.bits, a.den.bit_length()) > _WIDEST_INTEGER else a
+    return to_rounded(a) if max(a.bits, a.den.bit_length()) > _WIDEST_INTEGER else a
+
+
+def _cut(a: Exact) -> Exact:
+    """Round so that the shortest integer keeps 400 bits."""
+    if a.bits <= PRECISION + _SPARE:
+        return a
+    lengths = [n for n in map(int.bit_length, map(int, a.num.reshape(-1))) if n]
+    if not lengths:
+        return zeros(a.shape)
+    a.bits = max(lengths)
+    drop = min(min(lengths) - PRECISION, a.den.bit_length() - 1)
+    if drop > 0 and a.bits > PRECISION + _SPARE:
+        a = Exact((_big(a.num) + (1 << (drop - 1))) >> drop, a.den >> drop, a.bits - drop + 1, rounded=True)
+    return to_mp(a) if a.bits > _WIDEST_ROUNDED else a
+
+
+def _alike(a: Exact, b: Exact) -> tuple[Exact, Exact]:
+    """Both rational, both rounded or both mpmath's."""
+    if a.rational and b.rational:
+        return a, b
+    if not (a.mp or b.mp):
+        a, b = to_rounded(a), to_rounded(b)
+    return (to_mp(a), to_mp(b)) if a.mp or b.mp else (a, b)
 
 
 def _aligned(a: Exact, b: Exact) -> tuple[Exact, Exact]:
-    """Both over one denominator, or both in 400 bits."""
-    if a.mp or b.mp:
-        return to_mp(a), to_mp(b)
+    """Both over one denominator, or both mpmath's."""
+    a, b = _alike(a, b)
     if a.den == b.den:
         return a, b
     den = math.lcm(a.den, b.den)
@@ -193,7 +286,9 @@ def _aligned(a: Exact, b: Exact) -> tuple[Exact, Exact]:
 
 def _over(a: Exact, den: int) -> Exact:
     factor = den // a.den
-    return a if factor == 1 else Exact(_times(a.num, factor, a.bits), den, a.bits + factor.bit_length())
+    if factor == 1:
+        return a
+    return Exact(_times(a.num, factor, a.bits), den, a.bits + factor.bit_length(), rounded=a.rounded)
 
 
 def _times(num: Array, factor: int, bits: int) -> Array:
@@ -207,7 +302,7 @@ def add(a: Exact, b: Exact) -> Exact:
     if a.mp:
         return Exact(a.num + b.num, mp=True)
     x, y, bits = _fitting(a, b, max(a.bits, b.bits) + 1)
-    return _narrow(Exact(x + y, a.den, bits))
+    return _narrow(Exact(x + y, a.den, bits, rounded=a.rounded))
 
 
 def subtract(a: Exact, b: Exact) -> Exact:
@@ -215,18 +310,19 @@ def subtract(a: Exact, b: Exact) -> Exact:
 
 
 def negative(a: Exact) -> Exact:
-    return Exact(-a.num, a.den, a.bits, a.mp)
+    return a.moved(-a.num)
 
 
 def multiply(a: Exact, b: Exact) -> Exact:
-    if a.mp or b.mp:
-        return Exact(to_mp(a).num * to_mp(b).num, mp=True)
+    a, b = _alike(a, b)
+    if a.mp:
+        return Exact(a.num * b.num, mp=True)
     x, y, bits = _fitting(a, b, a.bits + b.bits)
-    return _narrow(Exact(x * y, a.den * b.den, bits))
+    return _narrow(Exact(x * y, a.den * b.den, bits, rounded=a.rounded))
 
 
 def scale(tangent: Exact, factor: Exact) -> Exact:
-    """The product where zeros of `tangent` stay zero: derivatives are sparse, and 400-bit products cost."""
+    """The product where zeros of `tangent` stay zero, whatever the factor: derivatives are sparse, mpmath slow."""
     if not (tangent.mp or factor.mp):
         return multiply(tangent, factor)
     if not tangent.mp and tangent.den != 1:
@@ -240,7 +336,7 @@ def scale(tangent: Exact, factor: Exact) -> Exact:
 
 def divide(a: Exact, b: Exact) -> Exact:
     """a / b, exact; a division by zero gives what IEEE 754 gives, infinity or NaN."""
-    if not (a.mp or b.mp):
+    if a.rational and b.rational:
         divisors = {int(n) for n in b.num.reshape(-1)}
         common = math.lcm(*divisors) if divisors and 0 not in divisors else 0
         if common and common.bit_length() <= _WIDEST_DENOMINATOR:
@@ -248,7 +344,22 @@ def divide(a: Exact, b: Exact) -> Exact:
             if inverse.bits <= _INT64_BITS:
                 inverse.num = inverse.num.astype(np.int64)
             return multiply(a, inverse)
-    return Exact(_elementwise2(_quotient, to_mp(a).num, to_mp(b).num), mp=True)
+    a, b = to_rounded(a), to_rounded(b)
+    if a.mp or b.mp or np.any(b.num == 0):
+        return Exact(_elementwise2(_quotient, to_mp(a).num, to_mp(b).num), mp=True)
+    return _rounded_quotient(a, b)
+
+
+def _rounded_quotient(a: Exact, b: Exact) -> Exact:
+    """To 400 bits, of divisors that are not 0."""
+    x, y = _big(a.num), _big(b.num)
+    shortest = min((n.bit_length() for n in x.reshape(-1) if n), default=0)
+    shift = max(PRECISION + _bits(y) - shortest, 0) + 1
+    up = _power_of_two(a.den) + shift - _power_of_two(b.den)  # type: ignore[operator]
+    quotient = (x << shift) // y
+    if up < 0:
+        quotient, up = quotient << -up, 0
+    return _narrow(Exact(quotient, 1 << up, rounded=True))
 
 
 def _quotient(x: Any, y: Any) -> Any:
@@ -285,28 +396,31 @@ def from_object(values: Array) -> Exact:
 def where(mask: Array, a: Exact, b: Exact) -> Exact:
     a, b = _aligned(a, b)
     if a.mp:
-        return Exact(np.asarray(np.where(mask, a.num, b.num), object), mp=True)
+        return _from_mp(np.asarray(np.where(mask, a.num, b.num), object))
     x, y, bits = _fitting(a, b, max(a.bits, b.bits))
-    return Exact(np.where(mask, x, y), a.den, bits)
+    return Exact(np.where(mask, x, y), a.den, bits, rounded=a.rounded)
 
 
 def take(a: Exact, index: Array, lead: int = 0) -> Exact:
     """The flattened entries at `index` (after `lead` leading axes that stay)."""
     if lead:
         flat = a.num.reshape(*a.num.shape[:lead], -1)
-        return Exact(flat[(slice(None),) * lead + (index,)], a.den, a.bits, a.mp)
-    return Exact(a.num.reshape(-1)[index], a.den, a.bits, a.mp)
+        return a.moved(flat[(slice(None),) * lead + (index,)])
+    return a.moved(a.num.reshape(-1)[index])
 
 
 def concatenate(arrays: Sequence[Exact], axis: int) -> Exact:
+    rounded = not all(a.rational for a in arrays)
+    if rounded:
+        arrays = [to_rounded(a) for a in arrays]
     if any(a.mp for a in arrays):
         return Exact(np.concatenate([to_mp(a).num for a in arrays], axis), mp=True)
     den = math.lcm(*(a.den for a in arrays))
     over = [_over(a, den) for a in arrays]
     bits = max(a.bits for a in over)
-    if bits > _INT64_BITS or any(a.num.dtype == object for a in over):
-        return Exact(np.concatenate([_big(a.num) for a in over], axis), den, bits)
-    return Exact(np.concatenate([a.num for a in over], axis), den, bits)
+    wide = bits > _INT64_BITS or any(a.num.dtype == object for a in over)
+    num = np.concatenate([_big(a.num) if wide else a.num for a in over], axis)
+    return _narrow(Exact(num, den, bits, rounded=rounded))
 
 
 def total(a: Exact, axes: tuple[int, ...]) -> Exact:
@@ -323,22 +437,23 @@ def total(a: Exact, axes: tuple[int, ...]) -> Exact:
     if num.dtype != object and bits > _INT64_BITS:
         bits = _bits(num) + count.bit_length()
         num = num if bits <= _INT64_BITS else _big(num)
-    return Exact(np.add.reduce(num, axis=axes), a.den, bits)
+    return Exact(np.add.reduce(num, axis=axes), a.den, bits, rounded=a.rounded)
 
 
 def matmul(a: Exact, b: Exact) -> Exact:
     """Batched matrix product of (..., M, K) by (..., K, N)."""
     if a.shape[-1] == 0:
         return zeros((*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1]))
-    if a.mp or b.mp:
-        return Exact(np.asarray(np.matmul(to_mp(a).num, to_mp(b).num), object), mp=True)
+    a, b = _alike(a, b)
+    if a.mp:
+        return Exact(np.asarray(np.matmul(a.num, b.num), object), mp=True)
     bits = a.bits + b.bits + int(a.shape[-1]).bit_length()
     x, y = a.num, b.num
     if bits > _INT64_BITS:
         bits = _bits(x) + _bits(y) + int(a.shape[-1]).bit_length()
     if bits > _INT64_BITS or x.dtype == object or y.dtype == object:
         x, y = _big(x), _big(y)
-    return _narrow(Exact(np.matmul(x, y), a.den * b.den, bits))
+    return _narrow(Exact(np.matmul(x, y), a.den * b.den, bits, rounded=a.rounded))
 
 
 def compare(a: Exact, b: Exact) -> tuple[Array, Array]:
@@ -346,10 +461,15 @@ def compare(a: Exact, b: Exact) -> tuple[Array, Array]:
     a, b = _aligned(a, b)
     if a.mp:
         difference = Exact(a.num - b.num, mp=True).num
-        near = _elementwise2(lambda x, y: SAME * max(abs(x), abs(y)), a.num, b.num)
+        near = _elementwise2(lambda x, y: _SAME * max(abs(x), abs(y)), a.num, b.num)
         infinite = np.asarray(a.num == b.num, bool)
         equal = infinite | _elementwise2(lambda d, n: abs(d) <= n and MP.isfinite(d), difference, near).astype(bool)
         return np.asarray(a.num > b.num, bool) & ~equal, equal
+    if a.rounded or b.rounded:
+        x, y = _big(a.num), _big(b.num)
+        gap = _big(abs(x - y)) << _SAME_BITS
+        equal = np.asarray(gap <= abs(x), bool) | np.asarray(gap <= abs(y), bool)
+        return np.asarray(x > y, bool) & ~equal, equal
     return np.asarray(a.num > b.num, bool), np.asarray(a.num == b.num, bool)
 
 
@@ -370,7 +490,7 @@ def is_finite(a: Exact) -> Array:
 
 
 def apply(function: Callable[[Any], Any], a: Exact) -> Exact:
-    """A function of 400-bit numbers, entry by entry; NaN where it is not real."""
+    """A function of mpmath's numbers, entry by entry; NaN where it is not real."""
 
     def real(x: Any) -> Any:
         try:
@@ -379,7 +499,7 @@ def apply(function: Callable[[Any], Any], a: Exact) -> Exact:
             return _NAN
         return _NAN if isinstance(value, mpmath.ctx_mp_python._mpc) else MP.convert(value)
 
-    return Exact(_elementwise(real, to_mp(a).num), mp=True)
+    return _from_mp(_elementwise(real, to_mp(a).num))
 
 
 def apply2(function: Callable[[Any, Any], Any], a: Exact, b: Exact) -> Exact:
@@ -392,7 +512,7 @@ def apply2(function: Callable[[Any, Any], Any], a: Exact, b: Exact) -> Exact:
             return _NAN
         return _NAN if isinstance(value, mpmath.ctx_mp_python._mpc) else MP.convert(value)
 
-    return Exact(_elementwise2(real, to_mp(a).num, to_mp(b).num), mp=True)
+    return _from_mp(_elementwise2(real, to_mp(a).num, to_mp(b).num))
 
 
 def integers(function: Callable[[Any], int], a: Exact) -> Exact:

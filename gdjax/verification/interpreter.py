@@ -6,14 +6,14 @@ derivatives do not, the point is a kink, and `settle` picks what the convention 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from gdjax.verification.arithmetic import Arithmetic, NotSupported, OutOfTime, Truth
+from gdjax.verification.arithmetic import Arithmetic, NotSupported, Truth
 from gdjax.verification.primitives import MIXING, RULES, number, truth
+from gdjax.verification.work import OPERATION
 
 Sides = tuple[Any, ...]
 Settle = Callable[[Sides], Sides]
@@ -42,6 +42,7 @@ class Walk:
     def __init__(self, sides: Sequence[Arithmetic], settle: Settle | None = None) -> None:
         self.sides = tuple(sides)
         self.settle = settle
+        self.names: dict[str, str] = {}
 
     def const(self, array: Any) -> Sides:
         array = np.asarray(array)
@@ -60,10 +61,9 @@ class Walk:
             args = tuple(self.settle(a) for a in args)
         results = []
         for i, A in enumerate(self.sides):
-            deadline = A.context.deadline
-            if deadline is not None and time.monotonic() > deadline:
-                raise OutOfTime(name)
-            results.append(apply(A, {**params, "name": name}, *(a[i] for a in args)))
+            result = apply(A, {**params, "name": name}, *(a[i] for a in args))
+            A.context.spend(OPERATION + (result.price if hasattr(result, "price") else 0.0))
+            results.append(result)
         if isinstance(results[0], list):
             return [tuple(column) for column in zip(*results, strict=True)]
         return tuple(results)
@@ -75,6 +75,8 @@ class Walk:
     def run(self, closed: Any, args: Sequence[Sides], path: str = "") -> list[Sides]:
         """Evaluate a closed jaxpr."""
         jaxpr = getattr(closed, "jaxpr", closed)
+        if not path:
+            self.names = _names(jaxpr)
         consts = [self.const(c) for c in getattr(closed, "consts", ())]
         env: dict[Any, Sides] = dict(zip(jaxpr.constvars, consts, strict=True))
         env.update(zip(jaxpr.invars, args, strict=True))
@@ -82,8 +84,10 @@ class Walk:
         def read(atom: Any) -> Sides:
             return self.const(atom.val) if hasattr(atom, "val") else env[atom]
 
-        for place, eqn in _live(jaxpr):
+        for place, eqn, site in _live(jaxpr):
             values = [read(v) for v in eqn.invars]
+            if site:
+                self.at(self.names[f"{path}{site}"])
             outs = self._equation(eqn, values, f"{path}{place}")
             env.update(zip(eqn.outvars, outs, strict=True))
         return [read(v) for v in jaxpr.outvars]
@@ -101,8 +105,6 @@ class Walk:
             return self._cond(params, values, path)
         if name in ("div", "convert_element_type"):
             params = {**params, "integer": eqn.invars[0].aval.dtype.kind in "iu"}
-        if name in _DECIDING:
-            self.at(f"{path}:{name}{_line(eqn)}")
         out = self.apply(name, params, *values)
         return out if isinstance(out, list) else [out]
 
@@ -150,16 +152,51 @@ class Walk:
         outs = []
         for i, A in enumerate(self.sides):
             alone = Walk([A], None)
+            alone.names = self.names
             outs.append(alone.run(branches[which[i]], [(v[i],) for v in values[1:]], f"{path}.{which[i]}/"))
         return [tuple(side[0] for side in column) for column in zip(*outs, strict=True)]
 
 
 _DECIDING = {"eq", "ne", "lt", "le", "gt", "ge", "max", "min", "abs", "sign", "clamp"}
-_LIVE: dict[int, tuple[Any, list[tuple[int, Any]]]] = {}
+_LIVE: dict[int, tuple[Any, list[tuple[int, Any, str]]]] = {}
+_NAMES: dict[int, tuple[Any, dict[str, str]]] = {}
 
 
-def _live(jaxpr: Any) -> list[tuple[int, Any]]:
-    """The equations that the outputs need, with their places."""
+def _names(jaxpr: Any) -> dict[str, str]:
+    """What to call each comparison: by its line, not its place, which moves with the shapes that were traced."""
+    known = _NAMES.get(id(jaxpr))
+    if known is not None and known[0] is jaxpr:
+        return known[1]
+    found: dict[str, str] = {}
+    counts: dict[str, int] = {}
+
+    def visit(closed: Any, path: str) -> None:
+        for place, eqn, site in _live(getattr(closed, "jaxpr", closed)):
+            name, params = eqn.primitive.name, eqn.params
+            if site:
+                line = site.partition(":")[2]
+                counts[line] = counts.get(line, 0) + 1
+                found[f"{path}{site}"] = line if counts[line] == 1 else f"{line} ({counts[line]})"
+            if name in _NESTED:
+                visit(params[_NESTED[name]], f"{path}{place}/")
+            elif name == "scan":
+                visit(params["jaxpr"], f"{path}{place}/")
+            elif name == "while":
+                visit(params["cond_jaxpr"], f"{path}{place}?")
+                visit(params["body_jaxpr"], f"{path}{place}/")
+            elif name == "cond":
+                for i, branch in enumerate(params["branches"]):
+                    visit(branch, f"{path}{place}.{i}/")
+
+    visit(jaxpr, "")
+    if len(_NAMES) > 1024:
+        _NAMES.clear()
+    _NAMES[id(jaxpr)] = (jaxpr, found)
+    return found
+
+
+def _live(jaxpr: Any) -> list[tuple[int, Any, str]]:
+    """The equations that the outputs need, with their places, and the names of those that compare."""
     known = _LIVE.get(id(jaxpr))
     if known is not None and known[0] is jaxpr:
         return known[1]
@@ -169,7 +206,8 @@ def _live(jaxpr: Any) -> list[tuple[int, Any]]:
         eqn = jaxpr.eqns[place]
         if any(v in needed for v in eqn.outvars):
             needed.update(v for v in eqn.invars if not hasattr(v, "val"))
-            kept.append((place, eqn))
+            name = eqn.primitive.name
+            kept.append((place, eqn, f"{place}:{name}{_line(eqn)}" if name in _DECIDING else ""))
     kept.reverse()
     if len(_LIVE) > 4096:
         _LIVE.clear()

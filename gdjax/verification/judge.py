@@ -69,65 +69,67 @@ def _agreed(case: Case, answer: Answer, outputs: Sequence[Array], formula: bool)
 
 
 def _equal(out: Array, exact: Exact) -> bool:
-    if exact.mp or not np.isfinite(np.asarray(out, np.float64)).all():
+    if not exact.rational or not np.isfinite(np.asarray(out, np.float64)).all():
         return False
     return bool(np.all(ex.compare(ex.from_array(out), exact)[1]))
 
 
 def judged(
-    case: Case, answer: Answer, outputs: Sequence[Array], bounds: Callable[[], Bound], kinks: str, dtype: Any
+    case: Case, answer: Answer, outputs: Sequence[Array], bounds: Callable[[list[Array]], Bound], kinks: str, dtype: Any
 ) -> Observation:
     """Compare float outputs with the exact gradient; `bounds` is asked only where they differ."""
     target = expected(answer, outputs, kinks)
     if all(_equal(out, exact) for out, exact in zip(outputs, target, strict=True)):
         return _agreed(case, answer, outputs, False)
-    bound = bounds()
     top = float(np.finfo(dtype).max)
-    nearest, errors, allowed, wrong, last = [], [], [], [], []
-    for out, exact, tight, loose in zip(outputs, target, bound.tight, bound.loose, strict=True):
-        close = ex.to_float(exact)
+    closest = [ex.to_float(exact) for exact in target]
+    errors = [_distance(out, exact) for out, exact in zip(outputs, target, strict=True)]
+    bound = bounds(errors)
+    allowed, wrong, last = [], [], []
+    for out, close, error, tight, loose in zip(outputs, closest, errors, bound.tight, bound.loose, strict=True):
         finite = np.isfinite(np.asarray(out, np.float64))
-        error = np.full(close.shape, np.inf)
-        if finite.all():
-            error = np.abs(ex.to_float(ex.subtract(ex.from_array(out), exact)))
-        elif finite.any():
-            cleaned = np.where(finite, np.asarray(out, np.float64), 0.0)
-            error = np.where(finite, np.abs(ex.to_float(ex.subtract(ex.from_array(cleaned), exact))), np.inf)
         segment = kinks == "subgradient" and answer.kind == "kink"
         limit = np.where((tight == 0) & (not segment), 0.0, loose)
         judgeable = (np.abs(close) < top / 4) & np.isfinite(limit)
         off = judgeable & (error > limit)
         bad = judgeable & (error > np.maximum(loose, limit)) | (judgeable & ~finite)
-        nearest.append(close)
-        errors.append(error)
         allowed.append(limit)
         wrong.append(bad)
         last.append(off & ~bad)
     return Observation(
-        case, answer, tuple(outputs), tuple(nearest), tuple(errors), tuple(allowed), tuple(wrong), tuple(last)
+        case, answer, tuple(outputs), tuple(closest), tuple(errors), tuple(allowed), tuple(wrong), tuple(last)
     )
 
 
+def _distance(out: Array, exact: Exact) -> Array:
+    """|out - exact|; infinite where `out` is not finite."""
+    given = np.asarray(out, np.float64)
+    finite = np.isfinite(given)
+    error = np.abs(ex.to_float(ex.subtract(ex.from_array(np.where(finite, given, 0.0)), exact)))
+    return np.asarray(np.where(finite, error, np.inf))
+
+
 def judged_exactly(
-    case: Case, answer: Answer, values: Sequence[Exact], bounds: Callable[[], Bound], kinks: str
+    case: Case, answer: Answer, values: Sequence[Exact], bounds: Callable[[list[Array]], Bound], kinks: str
 ) -> Observation:
     """Compare the formula itself, run in exact arithmetic: equal, unless constants had to be rounded."""
     outputs = tuple(ex.to_float(v) for v in values)
     target = expected(answer, outputs, kinks)
     if all(bool(np.all(ex.compare(v, t)[1])) for v, t in zip(values, target, strict=True)):
         return _agreed(case, answer, outputs, True)
-    bound = bounds()
-    nearest, errors, allowed, wrong, last = [], [], [], [], []
-    rigid = answer.rational and not (kinks == "subgradient" and answer.kind == "kink")
-    for value, exact, loose, ideal in zip(values, target, bound.loose, bound.ideal, strict=True):
-        strict = ideal & rigid
+    errors = []
+    for value, exact in zip(values, target, strict=True):
         error = np.abs(ex.to_float(ex.subtract(value, exact)))
-        error = np.where(np.isnan(error), np.inf, error)
-        same = ex.compare(value, exact)[1] if value.mp or exact.mp else error == 0
+        errors.append(np.where(np.isnan(error), np.inf, error))
+    rigid = answer.rational and not (kinks == "subgradient" and answer.kind == "kink")
+    bound = bounds([np.full(e.shape, np.inf) for e in errors] if rigid else errors)
+    nearest, allowed, wrong, last = [], [], [], []
+    for value, exact, error, loose, ideal in zip(values, target, errors, bound.loose, bound.ideal, strict=True):
+        strict = ideal & rigid
+        same = ex.compare(value, exact)[1] if not (value.rational and exact.rational) else error == 0
         judgeable = np.isfinite(loose) | ~np.isfinite(error)
         bad = judgeable & ~same & (error > loose)
         nearest.append(ex.to_float(exact))
-        errors.append(error)
         allowed.append(np.where(strict, 0.0, loose))
         wrong.append(bad)
         last.append(~same & ~bad & strict & (error > 0))

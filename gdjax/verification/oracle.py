@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from gdjax.verification import exact as ex
-from gdjax.verification.arithmetic import Context, Meeting, Truth
+from gdjax.verification.arithmetic import Meeting, Truth
 from gdjax.verification.dual import Dual, Duals
 from gdjax.verification.exact import MP, Array, Exact
 from gdjax.verification.interpreter import Sides, Walk
@@ -55,7 +54,7 @@ class Oracle:
         if not (ex.is_finite(value).all() and all(ex.is_finite(t).all() for t in tangents)):
             return Answer("undefined", value)
         gradient = _parts(tangents[0], shapes)
-        rational = not (value.mp or tangents[0].mp)
+        rational = value.rational and tangents[0].rational
         if not tied:
             return Answer("smooth", value, gradient, None, rational)
         return self._at_kink(args, value, shapes, tied, rational)
@@ -92,8 +91,7 @@ class Oracle:
         settle: Callable[[Sides], Sides] | None = None,
         listener: Callable[[Meeting], None] | None = None,
     ) -> tuple[list[Exact], list[Exact], list[Array]]:
-        deadline = time.monotonic() + self.limit
-        sides = [Duals(d, Context(deadline=deadline, listener=listener)) for d in directions]
+        sides = [Duals(d, self.cost.context(self.limit, listener)) for d in directions]
         walk = Walk(sides, settle)
         outs = self.cost.run(walk, args, inputs(args, self.cost.varying, self.wrt, len(sides)))
         out = outs[0]
@@ -101,7 +99,7 @@ class Oracle:
             out = settle(out)
         count = sum(int(np.size(args[i])) for i in self.wrt)
         duals = [A.from_truth(v) if isinstance(v, Truth) else v for A, v in zip(sides, out, strict=True)]
-        values = [Exact(d.value.num.reshape(()), d.value.den, d.value.bits, d.value.mp) for d in duals]
+        values = [d.value.moved(d.value.num.reshape(())) for d in duals]
         tangents = [ex.zeros((count,)) if d.tangent is None else _column(d.tangent) for d in duals]
         return values, tangents, sides[0].tied
 
@@ -109,7 +107,8 @@ class Oracle:
         if self._grad is None:
             import jax
 
-            self._grad = Program(jax.grad(self.cost.function, self.wrt), self.cost.varying, self.cost.wide)
+            grad = jax.grad(self.cost.function, self.wrt)
+            self._grad = Program(grad, self.cost.varying, self.cost.wide, self.cost.work)
         walk = Walk([Duals(None)])
         outs = self._grad.run(walk, args, inputs(args, self.cost.varying, (), 1))
         return tuple(side[0].value for side in outs)
@@ -142,7 +141,7 @@ def values_of(
     program: Program, args: Sequence[Any], limit: float = 10.0, listener: Callable[[Meeting], None] | None = None
 ) -> list[Exact]:
     """The program's outputs in exact arithmetic."""
-    A = Duals(None, Context(deadline=time.monotonic() + limit, listener=listener))
+    A = Duals(None, program.context(limit, listener))
     outs = program.run(Walk([A]), args, inputs(args, program.varying, ()))
     return [(A.from_truth(o[0]) if isinstance(o[0], Truth) else o[0]).value for o in outs]
 
@@ -150,7 +149,7 @@ def values_of(
 def meetings(program: Program, args: Sequence[Any], wrt: Sequence[int], limit: float = 5.0) -> list[Meeting]:
     """Every comparison that the program makes at a point, with its derivatives along the arguments `wrt`."""
     met: list[Meeting] = []
-    A = Duals(None, Context(deadline=time.monotonic() + limit, listener=met.append))
+    A = Duals(None, program.context(limit, met.append))
     program.run(Walk([A]), args, inputs(args, program.varying, wrt))
     return met
 
@@ -182,7 +181,7 @@ def settle(sides: Sides) -> Sides:
     index = index.reshape(kinked.shape)
 
     def replaced(tangent: Exact) -> Exact:
-        flat = Exact(tangent.num.reshape(lead, -1), tangent.den, tangent.bits, tangent.mp)
+        flat = tangent.moved(tangent.num.reshape(lead, -1))
         return ex.take(ex.concatenate([flat, settled], 1), index, 1)
 
     return (Dual(a.value, replaced(left), a.depends), Dual(b.value, replaced(right), b.depends))
@@ -204,14 +203,14 @@ def _direction(count: int, seed: int = 0) -> Exact:
 
 
 def _column(tangent: Exact) -> Exact:
-    return Exact(tangent.num.reshape(tangent.num.shape[0]), tangent.den, tangent.bits, tangent.mp)
+    return tangent.moved(tangent.num.reshape(tangent.num.shape[0]))
 
 
 def _parts(gradient: Exact, shapes: Sequence[tuple[int, ...]]) -> tuple[Exact, ...]:
     out, offset = [], 0
     for shape in shapes:
         size = int(np.prod(shape, dtype=np.int64))
-        out.append(Exact(gradient.num[offset : offset + size].reshape(shape), gradient.den, gradient.bits, gradient.mp))
+        out.append(gradient.moved(gradient.num[offset : offset + size].reshape(shape)))
         offset += size
     return tuple(out)
 

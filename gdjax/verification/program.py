@@ -9,15 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from gdjax.verification.arithmetic import NotSupported, OutOfTime
+from gdjax.verification.arithmetic import Context, Meeting, NotSupported, Opaque, OutOfWork
 from gdjax.verification.duck import Duck
 from gdjax.verification.interpreter import Sides, Walk
+from gdjax.verification.work import TRACE, Hung, Work
 
 Signature = tuple[Any, ...]
-
-
-class Opaque(Exception):
-    """The function neither traces nor runs on ducks; the message says why."""
 
 
 def wide_floats(wide: bool) -> Any:
@@ -31,16 +28,23 @@ class Program:
     """`function(*args)`, traced once for each combination of shapes and dtypes.
 
     `varying` are the places of the arguments that are arrays; the others are passed as they are. `way` is "jaxpr",
-    "numpy" or "opaque" once something was run.
+    "numpy" or "opaque" once something was run. What it costs goes to `work`.
     """
 
-    def __init__(self, function: Callable[..., Any], varying: Sequence[int], wide: bool = True) -> None:
+    def __init__(
+        self, function: Callable[..., Any], varying: Sequence[int], wide: bool = True, work: Work | None = None
+    ) -> None:
         self.function = function
         self.wide = wide
+        self.work = Work() if work is None else work
         self.varying = tuple(varying)
         self.way: str | None = None
         self.why = ""
         self._traces: dict[Signature, Any] = {}
+
+    def context(self, allowance: float, listener: Callable[[Meeting], None] | None = None) -> Context:
+        """For one interpretation that may do so much work, in nominal seconds."""
+        return Context(listener=listener, work=self.work, allowance=allowance)
 
     def trace(self, args: Sequence[Any]) -> Any:
         """The closed jaxpr at these shapes, or None where the function does not trace."""
@@ -56,6 +60,7 @@ class Program:
                 whole[place] = value
             return self.function(*whole)
 
+        self.work.add(TRACE)
         with wide_floats(self.wide), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
@@ -89,7 +94,7 @@ class Program:
                 warnings.simplefilter("ignore")
                 out = self.function(*whole)
             flat = _flatten(walk, out)
-        except OutOfTime:
+        except (OutOfWork, Hung):
             raise
         except NotSupported as error:
             if self.way == "numpy":

@@ -32,6 +32,11 @@ class Running:
     def shape(self) -> tuple[int, ...]:
         return self.value.shape
 
+    @property
+    def price(self) -> float:
+        """Nominal seconds that it took to compute."""
+        return self.value.size * 0.1e-6
+
 
 @dataclass
 class RunningErrors:

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gdjax.verification.arithmetic import NotSupported, OutOfTime
+from gdjax.verification.arithmetic import Uninterpreted
 from gdjax.verification.cases import Case
-from gdjax.verification.judge import Observation, judged
-from gdjax.verification.program import Opaque
+from gdjax.verification.judge import Observation
 from gdjax.verification.sizes import shape_of
 from gdjax.verification.subject import Broken
 
 if TYPE_CHECKING:
     from gdjax.verification.verify import Check
 
-_SECONDS = 0.5
+_WORK = 2.0
 _TRIES = 120
 
 
@@ -30,14 +28,14 @@ def shrunk(check: Check, observation: Observation) -> Observation:
         if again is None or not again.failed:
             return observation
         observation = again
-    deadline = time.monotonic() + _SECONDS
+    last = check.work.done + _WORK
     tries = 0
     progress = True
     while progress:
         progress = False
         for case in (*_smaller(check, observation.case), *_simpler(check, observation.case)):
             tries += 1
-            if tries > _TRIES or time.monotonic() > deadline:
+            if tries > _TRIES or check.work.done > last:
                 return observation
             found = _judged(check, case)
             if found is not None and found.failed:
@@ -54,8 +52,8 @@ def _judged(check: Check, case: Case) -> Observation | None:
         outputs = check.subject(case.args).outputs
         if any(o.shape != g.shape for o, g in zip(outputs, answer.gradient, strict=True)):
             return None
-        return judged(case, answer, outputs, lambda: check.bound(case, answer), check.kinks, check.cases.dtype)
-    except (NotSupported, Opaque, OutOfTime, Broken):
+        return check.judge(case, answer, outputs)
+    except (Uninterpreted, Broken):
         return None
 
 

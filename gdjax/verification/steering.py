@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from gdjax.verification import exact as ex
-from gdjax.verification.arithmetic import Meeting, NotSupported, OutOfTime
+from gdjax.verification.arithmetic import Meeting, Uninterpreted
 from gdjax.verification.domain import Domain
 from gdjax.verification.exact import Array
 from gdjax.verification.oracle import meetings
-from gdjax.verification.program import Opaque, Program
+from gdjax.verification.program import Program
 
 Args = tuple[Any, ...]
 
@@ -36,7 +36,7 @@ class Steering:
     def met(self, args: Sequence[Any]) -> list[Meeting]:
         try:
             return meetings(self.program, args, self.movable)
-        except (NotSupported, Opaque, OutOfTime):
+        except Uninterpreted:
             return []
 
     def onto(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from gdjax.verification.exact import Array
 from gdjax.verification.program import wide_floats
+from gdjax.verification.work import CALL, Work
 
 
 class Broken(Exception):
@@ -32,6 +33,7 @@ class Subject:
     gradient: Callable[..., Any]
     count: int
     wide: bool = True
+    work: Work = field(default_factory=Work)
 
     def __call__(self, args: Sequence[Any], fresh: bool = True) -> Outcome:
         """Call it on copies of the arguments (on the arguments themselves where not `fresh`).
@@ -39,6 +41,7 @@ class Subject:
         Raises:
             Broken: see there.
         """
+        self.work.add(CALL)
         given = [np.array(a, copy=True) if fresh and isinstance(a, np.ndarray) else a for a in args]
         before = [a.copy() if isinstance(a, np.ndarray) else a for a in given]
         with wide_floats(self.wide), warnings.catch_warnings(), np.errstate(all="ignore"):
@@ -69,7 +72,7 @@ class Subject:
     def fresh(self) -> Subject | None:
         """A copy that shares no state, as far as copying can tell; None where it cannot be copied."""
         try:
-            return Subject(copy.deepcopy(self.gradient), self.count, self.wide)
+            return Subject(copy.deepcopy(self.gradient), self.count, self.wide, self.work)
         except Exception:  # noqa: BLE001
             return None
 

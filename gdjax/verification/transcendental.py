@@ -53,7 +53,11 @@ def _float_logistic(x: Any) -> Any:
 
 
 def _log1p(x: Any) -> Any:
-    return MP.log1p(x) if abs(x) < 0.5 else MP.log(1 + x)
+    lost = max(0, -MP.mag(x)) if x else 0
+    if lost > MP.prec:
+        return x - x * x / 2
+    with MP.extraprec(lost):
+        return MP.log(1 + x)
 
 
 def _log(x: Any) -> Any:

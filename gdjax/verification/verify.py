@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 from gdjax.errors import UsageError
 from gdjax.verification import contracts, sizes
 from gdjax.verification import exact as ex
-from gdjax.verification.arithmetic import NotSupported, OutOfTime
+from gdjax.verification.arithmetic import NotSupported, Opaque, OutOfWork, Uninterpreted
 from gdjax.verification.blackbox import taylor
 from gdjax.verification.bounds import Bound, Bounds
 from gdjax.verification.cases import MOST_TRANSCENDENTAL, Case, Cases
@@ -23,17 +23,20 @@ from gdjax.verification.exact import Array
 from gdjax.verification.failure import Failure
 from gdjax.verification.judge import LastDigits, Observation, judged, judged_exactly
 from gdjax.verification.oracle import Answer, Oracle, values_of
-from gdjax.verification.program import Opaque, Program, wide_floats
+from gdjax.verification.program import Program, wide_floats
 from gdjax.verification.report import Finding, Input, Report
 from gdjax.verification.steering import Steering, as_given
 from gdjax.verification.subject import Broken, Subject
 from gdjax.verification.tracers import as_jax
+from gdjax.verification.work import Hung, Work
 
 KINKS = ("zero", "subgradient", "jax")
 _EXACT_FORMULA_WORK = 200_000
 _REPEATS = 4
 _ENOUGH = 40
-_PATIENCE = 4
+_ALWAYS = 3
+# The clock may run so much longer than the work should take, on a busy machine, before it is a hang.
+_PATIENCE, _GRACE = 20.0, 60.0
 
 
 @dataclass
@@ -47,7 +50,8 @@ class Check:
     kinks: str
     seconds: float
     label: str
-    started: tuple[float, float] = field(default_factory=lambda: (time.thread_time(), time.monotonic()))
+    started: float = field(default_factory=time.monotonic)
+    failing: int = 0
     findings: list[Finding] = field(default_factory=list)
     observations: list[Observation] = field(default_factory=list)
     inputs: list[Input] = field(default_factory=list)
@@ -58,49 +62,65 @@ class Check:
     def __post_init__(self) -> None:
         c = self.cases
         self.wide = c.dtype == np.float64
-        self.program = Program(self.cost, c.varying, self.wide)
-        self.formula = Program(self.gradient, c.varying, self.wide)
+        self.work = Work(self.started + _GRACE + _PATIENCE * self.seconds)
+        self.program = Program(self.cost, c.varying, self.wide, self.work)
+        self.formula = Program(self.gradient, c.varying, self.wide, self.work)
         self.oracle = Oracle(self.program, c.wrt, self.kinks)
-        self.subject = Subject(self.gradient, len(c.wrt), self.wide)
+        self.subject = Subject(self.gradient, len(c.wrt), self.wide, self.work)
         self.coverage = [Coverage("cost", self.program), Coverage("gradient", self.formula)]
         self.oracle.listener = self.coverage[0].note
-        self.bounds = Bounds(self.formula, self._reference(), c.wrt, c.dtype)
+        self.bounds = Bounds(self.formula, self._reference, c.wrt, c.dtype)
         self._autodiff: Any = None
 
     # The whole
 
     def run(self) -> Report:
-        """All checks, in order of what they cost and find."""
-        unsupported = self._probe()
+        """All checks, in order of what they cost and find; inconclusive where the hang guard ends them."""
+        try:
+            return self._run()
+        except Hung:
+            text = f"{self.elapsed:.0f} s have passed, and still it was not done; seconds= moves this guard"
+            self.findings.append(Finding("note", "inconclusive", text))
+            dtype = np.dtype(self.cases.dtype).name
+            return Report("fail" if self.failed else "inconclusive", tuple(self.findings), self.label, dtype,
+                          self.kinks, inputs=tuple(self.inputs), seconds=self.elapsed)  # fmt: skip
+
+    def _run(self) -> Report:
+        unsupported = self.probe()
         if unsupported is not None:
             return self._black_box(unsupported)
-        plain = list(self.cases.small())
-        example = Case("example", self.cases.example, dict(self.cases.sizes), True)
-        self._try([example, *plain])
-        self._contracts(plain)
-        self._try(self.cases.zeros())
-        self._try(self.cases.scales())
-        for coverage in self.coverage:
-            steering = Steering(coverage.program, self.cases.movable, self.cases.domains, self.cases.dtype)
-            if coverage.program.way != "opaque":
-                self._try(self.cases.steered(steering))
-        self._try(self.cases.large())
-        self._try(self.cases.sampled())
+        for case in self.planned():
+            self.visit(case)
+            if self.failing >= _ENOUGH:
+                break
+        self._contracts()
         return self._report()
+
+    def planned(self) -> Iterator[Case]:
+        """What the gradient is tried on; once the work is done, the first few of each group only."""
+        yield Case("example", self.cases.example, dict(self.cases.sizes), True)
+        for group in self._groups():
+            for number, case in enumerate(group):
+                if self.work.done > self.seconds and number >= _ALWAYS:
+                    self.skipped["work"] = self.skipped.get("work", 0) + 1
+                    break
+                yield case
+
+    def _groups(self) -> Iterator[Iterable[Case]]:
+        yield from (self.cases.small(), self.cases.zeros(), self.cases.scales())
+        for coverage in self.coverage:
+            if coverage.program.way != "opaque":
+                steering = Steering(coverage.program, self.cases.movable, self.cases.domains, self.cases.dtype)
+                yield self.cases.steered(steering)
+        yield from (self.cases.large(), self.cases.sampled())
 
     @property
     def failed(self) -> bool:
         return any(f.severity == "fail" for f in self.findings)
 
     @property
-    def spent(self) -> float:
-        """Seconds of work so far: a machine that is busy with other things does not make the verdict poorer."""
-        work, wall = time.thread_time() - self.started[0], time.monotonic() - self.started[1]
-        return max(work, wall / _PATIENCE)
-
-    @property
     def elapsed(self) -> float:
-        return time.monotonic() - self.started[1]
+        return time.monotonic() - self.started
 
     def _reference(self) -> Program | None:
         """Reverse-mode autodiff of the cost, where there is one."""
@@ -109,10 +129,10 @@ class Check:
         function = self.cost
         if self.program.trace(self.cases.example) is None:
             function = as_jax(self.cost, self.cases.varying)
-        program = Program(jax.grad(function, self.cases.wrt), self.cases.varying, self.wide)
+        program = Program(jax.grad(function, self.cases.wrt), self.cases.varying, self.wide, self.work)
         return program if program.trace(self.cases.example) is not None else None
 
-    def _probe(self) -> str | None:
+    def probe(self) -> str | None:
         """What keeps the cost from being interpreted, or None; finds where its parameters are real."""
         try:
             drawn = [self.cases.drawn(p, self.cases.rng(0, i)) for i, p in enumerate(self.cases.plans[:6])]
@@ -121,8 +141,8 @@ class Check:
             return f"the cost uses {error}, which has no exact rule"
         except Opaque as error:
             return f"the cost neither traces nor runs on exact arrays ({error})"
-        except OutOfTime:
-            return "the cost takes too long in exact arithmetic"
+        except OutOfWork:
+            return "the cost takes too much work in exact arithmetic"
         if not all(a.rational for a in answers):
             self.cases = Cases(**{**vars(self.cases), "most": min(self.cases.most, MOST_TRANSCENDENTAL)})
         undefined = sum(a.kind == "undefined" for a in answers[1:])
@@ -136,16 +156,6 @@ class Check:
 
     # Inputs
 
-    def _try(self, cases: Iterable[Case], always: int = 3) -> None:
-        """Judge at each input; once the time is spent, at a group's first few only."""
-        for number, case in enumerate(cases):
-            if number >= always and sum(o.failed for o in self.observations) >= _ENOUGH:
-                return
-            if self.spent > self.seconds and number >= always:
-                self.skipped["time"] = self.skipped.get("time", 0) + 1
-                return
-            self.visit(case)
-
     def visit(self, case: Case) -> None:
         """Judge the gradient at one input."""
         try:
@@ -153,8 +163,8 @@ class Check:
         except (NotSupported, Opaque) as error:
             self._once("unsupported", "inconclusive", f"the cost uses {error}, which has no exact rule", case.label)
             return
-        except OutOfTime:
-            self.skipped["slow"] = self.skipped.get("slow", 0) + 1
+        except OutOfWork:
+            self.skipped["laborious"] = self.skipped.get("laborious", 0) + 1
             return
         if answer.kind in ("undefined", "jump") or (
             self.kinks == "subgradient" and answer.kind == "kink" and answer.sides is None
@@ -176,31 +186,37 @@ class Check:
             return
         if case.label != "large lattice" and sum(np.size(a) for a in case.args) <= 512:
             self._exact_formula(case, answer)
-        observation = judged(
-            case, answer, outcome.outputs, lambda: self.bound(case, answer), self.kinks, self.cases.dtype
-        )
-        self._record(observation)
+        self._record(self.judge(case, answer, outcome.outputs))
 
-    def bound(self, case: Case, answer: Answer) -> Bound:
-        """How far a correct float result may be off at an input."""
+    def judge(self, case: Case, answer: Answer, outputs: Sequence[Array]) -> Observation:
+        """What the outputs of a call are worth."""
+        return judged(
+            case, answer, outputs, lambda error: self.bound(case, answer, error), self.kinks, self.cases.dtype
+        )
+
+    def bound(self, case: Case, answer: Answer, error: Sequence[Array]) -> Bound:
+        """How far a correct float result may be off at an input, where one is so far off."""
         floats = [ex.to_float(g) for g in answer.gradient]
-        return self.bounds.at(case.args, floats)
+        return self.bounds.at(case.args, floats, error)
 
     def _exact_formula(self, case: Case, answer: Answer) -> None:
         if self.formula.way == "opaque":
             return
         try:
-            values = values_of(self.formula, case.args, 10.0, self.coverage[1].note)
-        except (NotSupported, Opaque, OutOfTime) as error:
+            values = values_of(self.formula, case.args, listener=self.coverage[1].note)
+        except Uninterpreted as error:
             self.formula.way, self.formula.why = "opaque", str(error)
             return
         if [v.shape for v in values] != [g.shape for g in answer.gradient]:
             return
-        self._record(judged_exactly(case, answer, values, lambda: self.bound(case, answer), self.kinks), False)
+        self._record(
+            judged_exactly(case, answer, values, lambda error: self.bound(case, answer, error), self.kinks), False
+        )
 
     def _record(self, observation: Observation, listed: bool = True) -> None:
         self.last.add(observation)
         self.observations.append(observation)
+        self.failing += observation.failed
         if listed:
             ratio = (
                 [float(np.max(e, initial=0.0)) for e in observation.error],
@@ -222,7 +238,7 @@ class Check:
 
     # Contracts
 
-    def _contracts(self, plain: Sequence[Case]) -> None:
+    def _contracts(self) -> None:
         good = [o.case for o in self.observations if not o.case.sampled]
         by_shape: dict[Any, list[Case]] = {}
         for case in {id(c): c for c in good}.values():
@@ -259,7 +275,7 @@ class Check:
                     new = [ex.to_float(g) for g in answer.gradient]
                     used.reshape(-1)[k] = not contracts.same_bits(base, new)
             return used
-        except (NotSupported, Opaque, OutOfTime):
+        except Uninterpreted:
             return None
 
     def _compared(self, case: Case, place: int) -> bool:
@@ -292,8 +308,8 @@ class Check:
             failure = Failure.of(self, failures, digits if not any(o.failed for o in failures) else None)
             self.findings.insert(0, Finding("value", "fail", failure.message, failure.where))
         self._judge_coverage()
-        if "time" in self.skipped:
-            text = f"the time of {self.seconds:g} s was spent before all inputs were tried; seconds= allows more"
+        if "work" in self.skipped:
+            text = f"work of {self.seconds:g} s was done before all inputs were tried; seconds= allows more"
             self.findings.append(Finding("note", "note", text))
         checked = sum(o.answer.kind != "undefined" for o in self.observations)
         if not self.failed and checked < 3:
@@ -351,7 +367,12 @@ class Check:
         )
 
 
-def checked(
+def checked(*args: Any, **options: Any) -> Report:
+    """`gdjax.verify` for two callables; see there."""
+    return prepared(*args, **options).run()
+
+
+def prepared(
     cost: Callable[..., Any],
     gradient: Callable[..., Any],
     args: Sequence[Any],
@@ -363,8 +384,12 @@ def checked(
     seconds: float = 5.0,
     label: str | None = None,
     most: int | None = None,
-) -> Report:
-    """`gdjax.verify` for two callables; see there."""
+) -> Check:
+    """A verification of two callables, not yet run.
+
+    Raises:
+        UsageError: as `gdjax.verify` does.
+    """
     kind = np.dtype(dtype)
     if kind not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise UsageError(f"dtype {dtype!r} cannot be verified: use 'float64' or 'float32'")
@@ -386,7 +411,7 @@ def checked(
     if most is not None:
         cases = Cases(**{**vars(cases), "most": most})
     name = label or getattr(gradient, "__qualname__", None) or type(gradient).__name__
-    return Check(cost, gradient, cases, _names(cost, len(example)), kinks, seconds, name).run()
+    return Check(cost, gradient, cases, _names(cost, len(example)), kinks, seconds, name)
 
 
 def _example(args: Sequence[Any], dtype: Any) -> tuple[tuple[Any, ...], tuple[int, ...]]:

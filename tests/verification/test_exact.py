@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from gdjax.verification import exact as ex
 from gdjax.verification import primitives
 from gdjax.verification.interpreter import SUPPORTED
-from gdjax.verification.oracle import Oracle
+from gdjax.verification.oracle import Oracle, values_of
 from gdjax.verification.program import Program
 from gdjax.verification.transcendental import FUNCTIONS
 
@@ -213,6 +213,37 @@ def test_a_wrong_rule_shows(rule: str, wrong: Any, monkeypatch: pytest.MonkeyPat
     assert agrees()
     monkeypatch.setitem(primitives.RULES, rule, wrong)
     assert not agrees()
+
+
+def buffers(w: Any, X: Any) -> Any:
+    """In place, through views and into `out`, as NumPy code does it."""
+    total, scratch = np.zeros_like(w), np.empty_like(w)
+    np.dot(X[0], X.T, out=scratch[: len(X)]) if len(X) == len(w) else np.dot(X[:, 0], X, out=scratch)
+    total += scratch
+    head = total[:2]
+    head *= 3
+    total[1:] -= 1
+    tail = total.reshape(-1)[1:]
+    total[2] = 7
+    np.add(tail, head[0], out=tail)
+    copy = total[[0, 1]]
+    copy += 100
+    e = X @ w
+    closed = e <= 0
+    e -= 1
+    e[closed] = 0
+    return total, e, X.T[1]
+
+
+@pytest.mark.parametrize("rows", [3, 5])
+def test_numpy_code_that_works_in_place_is_followed(rows: int) -> None:
+    rng = np.random.default_rng(rows)
+    args = rng.integers(-4, 5, 3).astype(float), rng.integers(-4, 5, (rows, 3)).astype(float)
+    program = Program(buffers, (0, 1))
+    found = values_of(program, args)
+    assert program.way == "numpy"
+    for value, wanted in zip(found, buffers(*args), strict=True):
+        assert ex.to_float(value).tolist() == wanted.tolist()
 
 
 def test_precision_is_beyond_float64() -> None:

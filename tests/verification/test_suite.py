@@ -7,8 +7,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from gradient_bugs import BUGS, Bug
+from gradient_late import LATE_BUGS, LATE_RIGHT
 from gradient_mutants import SPELLINGS, Mutant, mutants, runs, traced
-from gradient_problems import PROBLEMS
+from gradient_problems import PROBLEMS, SHAPES
 from gradient_right import RIGHT, Right
 
 from gdjax.verification import exact as ex
@@ -17,9 +18,11 @@ from gdjax.verification.domain import inferred
 from gdjax.verification.oracle import values_of
 from gdjax.verification.program import Program
 from gdjax.verification.sizes import parsed
-from gdjax.verification.verify import checked
+from gdjax.verification.verify import checked, prepared
 
 DTYPES = ("float64", "float32")
+BUGS = [*BUGS, *LATE_BUGS]
+RIGHT = [*RIGHT, *LATE_RIGHT]
 MUTANTS = [m for m in mutants() if runs(m)]
 
 
@@ -94,6 +97,12 @@ def equivalent(mutant: Mutant) -> bool:
 
 @each(MUTANTS, 120)
 def test_a_mutant_is_caught_or_equivalent(item: Mutant, dtype: str) -> None:
+    check = prepared(item.cost, item.make(), item.args, shapes=item.shapes, dtype=dtype)
+    assert check.probe() is None
+    for case in check.planned():
+        check.visit(case)
+        if check.failed or check.failing:
+            return
     report = checked(item.cost, item.make(), item.args, shapes=item.shapes, dtype=dtype)
     assert report.verdict == "fail" or equivalent(item), f"{item.source}\n{report}"
 
@@ -142,20 +151,15 @@ def test_small_errors_of_transcendental_costs_are_seen(problem: str, dtype: str,
 def seeds(count: int, rows: int, dtype: type) -> int:
     """False alarms on random data of many seeds, judged as one input each."""
     from gdjax.verification.cases import Case
-    from gdjax.verification.verify import Check, _names
 
     p = PROBLEMS["relu"]
     alarms = 0
-    example = tuple(np.asarray(a, dtype) if np.ndim(a) else dtype(a) for a in p.args)
-    spec, sizes = parsed(("D", "", "N D", "N"), example, (0, 1, 2, 3))
-    domains = tuple(inferred(a, i < 2) for i, a in enumerate(example))
-    cases = Cases(example, (0, 1, 2, 3), (0, 1), domains, spec, sizes, dtype)
-    check = Check(p.cost, p.gradient(np), cases, _names(p.cost, 4), "zero", 1e9, "seeds")
-    assert check._probe() is None
+    check = prepared(p.cost, p.gradient(np), p.args, shapes=SHAPES, dtype=dtype, seconds=1e9)
+    assert check.probe() is None
     for seed in range(count):
         rng = np.random.default_rng([seed, rows])
         plan = {"N": rows, "D": 3}
-        check.visit(Case("random", cases.random(plan, rng), plan, True))
+        check.visit(Case("random", check.cases.random(plan, rng), plan, True))
         alarms += check.observations.pop().failed
         check.observations.clear()
     return alarms + int(check.failed) + int(check.last.wrong() is not None)
