@@ -76,15 +76,23 @@ def block_sums(
     w, b = theta[:, :-1], theta[:, -1:]
     shared = X.ndim == 2
     z = (dot(w, X.T) if shared else dot(X, w[:, :, None])[:, :, 0]) + b
-    cost, residual = pointwise.cost(z, y), pointwise.slope(z, y)
-    if fold is None:
-        cost, residual = cost * weight, residual * weight
-    else:
-        # a row of another fold may be infinite under these parameters: 0 * inf would be NaN
-        weight = weight[fold]
-        inside = weight > 0
-        cost = xp.where(inside, cost * weight, xp.zeros_like(cost))
-        residual = xp.where(inside, residual * weight, xp.zeros_like(residual))
+    cost, residual = weighted(xp, pointwise, z, y, weight, fold)
     slopes = dot(residual, X) if shared else dot(residual[:, None, :], X)[:, 0, :]
     gradient = xp.concat((slopes, xp.sum(residual, axis=-1)[:, None]), axis=-1)
     return xp.sum(cost, axis=-1), gradient
+
+
+def weighted(
+    xp: Any, pointwise: Pointwise, z: Array, y: Array, weight: Array, fold: Array | None
+) -> tuple[Array, Array]:
+    """weight * cost and weight * d cost / dz of each row, (K, N), at its pre-activation z."""
+    cost, residual = pointwise.cost(z, y), pointwise.slope(z, y)
+    if fold is None:
+        return cost * weight, residual * weight
+    # a row of another fold may be infinite under these parameters: 0 * inf would be NaN
+    weight = weight[fold]
+    inside = weight > 0
+    return (
+        xp.where(inside, cost * weight, xp.zeros_like(cost)),
+        xp.where(inside, residual * weight, xp.zeros_like(residual)),
+    )
