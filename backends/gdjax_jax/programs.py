@@ -2,7 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,8 @@ from gdjax.formulas import Formula
 from gdjax.protocol import Chunk
 from gdjax.rule import RUNNING, STATIONARY, Knobs, Rule, State, make_advance
 from gdjax.samples import Samples, block_sums
-from gdjax_jax.sums import evaluate, matmul, mesh_of
+from gdjax_jax.packing import Layout, Packed, layout_of, pack, unpack
+from gdjax_jax.sums import evaluate, evaluator, matmul, mesh_of
 
 TILE_BYTES = 1 << 18
 """A tile of neurons and their samples stay in cache for a whole chunk of steps."""
@@ -53,6 +54,8 @@ def steps(
     last = len(factors) if count is None else count
     advance = make_advance(jnp, rule)
     costs = jnp.full((len(factors), len(state.phase)), jnp.nan, factors.dtype) if trace else None
+    if batches is None:
+        on_all = evaluator(formula, samples, mesh)
 
     def unfinished(carry: tuple[Any, State, Any]) -> jax.Array:
         i, now, _ = carry
@@ -60,8 +63,8 @@ def steps(
 
     def step(carry: tuple[Any, State, Any]) -> tuple[Any, State, Any]:
         i, now, seen_costs = carry
-        seen = samples if batches is None else samples.batch(jnp, batches[i])
-        now = advance(now, knobs, lambda theta: evaluate(formula, theta, seen, mesh), factors[i])
+        on_these = on_all if batches is None else partial(evaluate, formula, samples=samples.batch(jnp, batches[i]))
+        now = advance(now, knobs, on_these, factors[i])
         if seen_costs is not None:
             seen_costs = seen_costs.at[i].set(now.cost)
         return i + 1, now, seen_costs
@@ -70,53 +73,75 @@ def steps(
     return state, costs
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2, 9), donate_argnums=4)
+PER_NEURON = tuple(name for name in Knobs._fields if name != "penalised")
+
+
+class Plan(NamedTuple):
+    """What a chunk is compiled for."""
+
+    formula: Formula
+    rule: Rule
+    trace: bool
+    state: Layout
+    knobs: Layout
+    mesh: Mesh | None = None
+
+
+class Given(NamedTuple):
+    """What the steps of a chunk share."""
+
+    penalised: Any
+    factors: Any
+    count: Any
+    """() how many of `factors` count."""
+
+
+@partial(jax.jit, static_argnums=0, donate_argnums=3)
 def chunk_shared(
-    formula: Formula,
-    rule: Rule,
-    trace: bool,
-    samples: Samples,
-    state: State,
-    knobs: Knobs,
-    factors: jax.Array,
-    batches: jax.Array | None,
-    count: jax.Array,
-    mesh: Mesh | None,
-) -> tuple[State, jax.Array | None]:
-    """A chunk on shared samples: one lockstep of all neurons."""
-    return steps(formula, rule, trace, samples, state, knobs, factors, batches, count, mesh)
+    plan: Plan, samples: Samples, fold: Any, state: Packed, knobs: Packed, given: Given, batches: jax.Array | None
+) -> tuple[Packed, jax.Array | None]:
+    """A chunk on shared samples: one lockstep of all neurons, whose folds are rows of `samples.fold`, if any."""
+    return _packed_steps(plan, samples.take(fold), state, knobs, given, batches)
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2), donate_argnums=6)
+@partial(jax.jit, static_argnums=0, donate_argnums=4)
 def chunk_own(
-    formula: Formula,
-    rule: Rule,
-    trace: bool,
+    plan: Plan,
     samples: Samples,
     tiles: jax.Array,
     rows: jax.Array,
-    state: State,
-    knobs: Knobs,
-    factors: jax.Array,
+    state: Packed,
+    knobs: Packed,
+    given: Given,
     batches: jax.Array | None,
-    count: jax.Array,
-) -> tuple[State, jax.Array | None]:
+) -> tuple[Packed, jax.Array | None]:
     """A chunk on own samples: the first `tiles` tiles of `rows` (M, T), all else with the same two leading axes.
 
     Each tile runs all its steps while its data is in cache, and its fixed shape keeps what a neuron gets independent,
     to the bit, of who runs beside it. The number of tiles is traced: a fleet that thins out compiles nothing anew.
     """
-    held = knobs._replace(penalised=jnp.broadcast_to(knobs.penalised, (len(rows), *knobs.penalised.shape)))
-    costs = jnp.full((len(rows), len(factors), rows.shape[1]), jnp.nan, factors.dtype) if trace else None
+    shape = (len(rows), len(given.factors), rows.shape[1])
+    costs = jnp.full(shape, jnp.nan, given.factors.dtype) if plan.trace else None
 
-    def tile(i: jax.Array, carry: tuple[State, jax.Array | None]) -> tuple[State, jax.Array | None]:
-        at, now, knob, index = jax.tree.map(lambda x: x[i], (rows, carry[0], held, batches))
+    def tile(i: jax.Array, carry: tuple[Packed, jax.Array | None]) -> tuple[Packed, jax.Array | None]:
+        at, now, held, index = jax.tree.map(lambda x: x[i], (rows, carry[0], knobs, batches))
         if index is not None:
             index = jnp.moveaxis(index, 0, 1)
-        after = steps(formula, rule, trace, samples.take(at), now, knob, factors, index, count)
+        after = _packed_steps(plan, samples.take(at), now, held, given, index)
         return jax.tree.map(lambda whole, part: whole.at[i].set(part), carry, after)
 
-    return lax.fori_loop(0, tiles, tile, (state, costs))
+    return lax.fori_loop(0, tiles, tile, (Packed(*map(jnp.asarray, state)), costs))  # NumPy without jit
+
+
+def _packed_steps(
+    plan: Plan, samples: Samples, state: Packed, knobs: Packed, given: Given, batches: jax.Array | None
+) -> tuple[Packed, jax.Array | None]:
+    before = State(*unpack(state, plan.state))
+    own = dict(zip(PER_NEURON, unpack(knobs, plan.knobs), strict=True))
+    held = Knobs(penalised=given.penalised, **own)
+    end = (given.factors, batches, given.count, plan.mesh)
+    after, costs = steps(plan.formula, plan.rule, plan.trace, samples, before, held, *end)
+    return pack(jnp, plan.state, after), costs
 
 
 _seen: set[Any] = set()
@@ -135,92 +160,85 @@ def run(
 ) -> tuple[State, np.ndarray | None]:
     """A chunk; NumPy in, NumPy out. A fleet on CPU goes out in two halves at once: XLA runs a loop over tiles on one
     core, and tiles of a fixed shape do not see in which half they are."""
+    own = [getattr(knobs, name) for name in PER_NEURON]
+    plan = Plan(formula, rule, chunk.trace, layout_of(state), layout_of(own), None)
     half = 0
     # without jit there is no program to share, and threads would not know that it is off
     if not samples.shared and not jax.config.jax_disable_jit:  # type: ignore[attr-defined]
         tile = tile_neurons(samples.X)
         width = None if chunk.batches is None else chunk.batches.shape[2]
-        program = (formula, rule, chunk.trace, samples.X.shape, dtype, width, -(-len(chunk.factors) // STEPS))
+        program = (plan, samples.X.shape, dtype, width, -(-len(chunk.factors) // STEPS))
         if program in _seen and len(rows) > tile and {d.platform for d in samples.X.devices()} == {"cpu"}:
             half = -(-len(rows) // (2 * tile)) * tile
         _seen.add(program)
+    now, held = pack(np, plan.state, state), pack(np, plan.knobs, own)
     if not half:
-        return _dispatch(formula, rule, samples, rows, state, knobs, chunk, dtype)
+        after, costs = _dispatch(plan, samples, rows, now, held, knobs.penalised, chunk, dtype)
+        return State(*unpack(after, plan.state)), costs
 
-    def part(at: slice) -> tuple[State, np.ndarray | None]:
-        own = Knobs(*(k if k is knobs.penalised else k[at] for k in knobs))
+    def part(at: slice) -> tuple[Packed, np.ndarray | None]:
         batches = None if chunk.batches is None else chunk.batches[:, at]
+        some = chunk._replace(batches=batches)
+        first, fixed = Packed(*(a[at] for a in now)), Packed(*(a[at] for a in held))
         with jax.enable_x64(dtype == "float64"):  # a thread has a context of its own
-            now = State(*(a[at] for a in state))
-            return _dispatch(formula, rule, samples, rows[at], now, own, chunk._replace(batches=batches), dtype)
+            return _dispatch(plan, samples, rows[at], first, fixed, knobs.penalised, some, dtype)
 
     with ThreadPoolExecutor(2) as pool:
         (first, some), (second, others) = pool.map(part, (slice(0, half), slice(half, None)))
-    joined = State(*(np.concatenate(pair) for pair in zip(first, second, strict=True)))
+    joined = Packed(*(np.concatenate(pair) for pair in zip(first, second, strict=True)))
     costs = None if some is None or others is None else np.concatenate([some, others], axis=1)
-    return joined, costs
+    return State(*unpack(joined, plan.state)), costs
 
 
 def _dispatch(
-    formula: Formula,
-    rule: Rule,
+    plan: Plan,
     samples: Samples,
     rows: np.ndarray,
-    state: State,
-    knobs: Knobs,
+    state: Packed,
+    knobs: Packed,
+    penalised: np.ndarray,
     chunk: Chunk,
     dtype: str,
-) -> tuple[State, np.ndarray | None]:
+) -> tuple[Packed, np.ndarray | None]:
     """One dispatch of a chunk.
 
     Neurons are padded with dummies that do not run: shared samples to a power of two of them, own samples to the
     slab's tiles, and steps to a whole `STEPS` of them, so that few shapes are compiled.
     """
-    taken = len(chunk.factors)
-    idle = -taken % STEPS
-    factors = np.pad(chunk.factors.astype(dtype), (0, idle))
-    steps_taken = np.int32(taken)
-    count = len(rows)
-    tile = 1 if samples.shared else tile_neurons(samples.X)
-    if samples.shared:
-        size = 1 << (count - 1).bit_length()
-    else:
-        size = -(-len(samples.X) // tile) * tile
-
-    def padded(x: np.ndarray) -> np.ndarray:
-        return np.concatenate([x, np.repeat(x[-1:], size - count, axis=0)])
-
-    state = jax.tree.map(padded, state)
-    state.phase[count:] = STATIONARY
-    knobs = Knobs(*(k if k is knobs.penalised else padded(k) for k in knobs))
+    taken, count = len(chunk.factors), len(rows)
+    factors = np.zeros(-(-taken // STEPS) * STEPS, dtype)
+    factors[:taken] = chunk.factors
+    given = Given(penalised, factors, np.int32(taken))
     batches = chunk.batches
     if batches is not None:
-        batches = np.pad(batches, ((0, idle), (0, 0), (0, 0)))
+        batches = np.pad(batches, ((0, len(factors) - taken), (0, 0), (0, 0)))
+    tile = 1 if samples.shared else tile_neurons(samples.X)
+    size = 1 << (count - 1).bit_length() if samples.shared else -(-len(samples.X) // tile) * tile
+
+    def padded(x: np.ndarray) -> np.ndarray:
+        return x if size == count else np.concatenate([x, np.repeat(x[-1:], size - count, axis=0)])
+
+    state, knobs = Packed(*map(padded, state)), Packed(*map(padded, knobs))
+    State(*unpack(state, plan.state)).phase[count:] = STATIONARY
     if samples.shared:
         if batches is not None and batches.shape[1] > 1:
             batches = np.moveaxis(padded(np.moveaxis(batches, 1, 0)), 0, 1)
-        held = samples.take(padded(rows))
-        mesh = None if batches is not None else mesh_of(samples.X)
-        after, costs = chunk_shared(
-            formula, rule, chunk.trace, held, jax.device_put(state), knobs, factors, batches, steps_taken, mesh
-        )
+        fold = None if samples.fold is None else padded(rows)
+        plan = plan._replace(mesh=None if batches is not None else mesh_of(samples.X))
+        after, costs = chunk_shared(plan, samples, fold, state, knobs, given, batches)
+        found = Packed(*map(np.asarray, after))
     else:
 
         def tiled(x: np.ndarray) -> np.ndarray:
             return x.reshape(size // tile, tile, *x.shape[1:])
 
-        split = jax.device_put(jax.tree.map(tiled, state))
-        knobs = Knobs(*(k if k is knobs.penalised else tiled(k) for k in knobs))
         batches = None if batches is None else tiled(padded(np.moveaxis(batches, 0, 1)))
-        tiles = np.int32(-(-count // tile))
-        after, costs = chunk_own(
-            formula, rule, chunk.trace, samples, tiles, tiled(padded(rows)), split, knobs, factors, batches, steps_taken
-        )
-        after = jax.tree.map(lambda x: np.asarray(x).reshape(size, *x.shape[2:]), after)
+        split = jax.tree.map(tiled, (padded(rows), state, knobs))
+        after, costs = chunk_own(plan, samples, np.int32(-(-count // tile)), *split, given, batches)
+        found = Packed(*(np.asarray(a).reshape(size, -1) for a in after))
         costs = None if costs is None else np.moveaxis(np.asarray(costs), 1, 0).reshape(len(factors), size)
-    return jax.tree.map(lambda x: np.asarray(x)[:count], after), None if costs is None else np.asarray(costs)[
-        :taken, :count
-    ]
+    found = Packed(*(a[:count] for a in found))
+    return found, None if costs is None else np.asarray(costs)[:taken, :count]
 
 
 def tile_neurons(X: Any) -> int:
