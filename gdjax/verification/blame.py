@@ -9,19 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from gdjax.verification import exact as ex
 from gdjax.verification.arithmetic import Uninterpreted
+from gdjax.verification.check import Check
+from gdjax.verification.domain import lattice
 from gdjax.verification.judge import Observation
 from gdjax.verification.sizes import rows_name
 from gdjax.verification.steering import Steering
 from gdjax.verification.subject import Broken
-
-if TYPE_CHECKING:
-    from gdjax.verification.verify import Check
 
 _MOST = 24
 
@@ -96,8 +95,6 @@ class _Blame:
 
     def _replaced(self, args: Sequence[Any], places: Sequence[int], seed: int) -> tuple[Any, ...]:
         rng = self.check.cases.rng(20, seed)
-        from gdjax.verification.domain import lattice
-
         whole = list(args)
         for i in places:
             whole[i] = self.check.cases.made(i, lattice(self.check.cases.domains[i], rng, np.shape(args[i])))

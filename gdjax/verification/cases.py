@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from gdjax.verification import exact as ex
 from gdjax.verification.domain import Domain, general, lattice
 from gdjax.verification.exact import Array
 from gdjax.verification.sizes import Sizes, Spec, plans, rows_name, shape_of
@@ -152,6 +153,27 @@ class Cases:
                 if moved is not None:
                     yield Case(f"parameters times 2^{power}", moved, sizes)
 
+    def ladder(self) -> Iterator[Case]:
+        """Rows of both signs from 1/4 to 64, four magnitudes an octave, for thresholds that cannot be read."""
+        rows = rows_name(self.spec, self.wrt)
+        held = [i for i in self.movable if self.spec[i][:1] == (rows,) and self.domains[i].free]
+        most = max((len(self.spec[i]) for i in held), default=0)
+        sizes = next((p for p in self.plans if p.get(rows or "", 0) >= 64), None)
+        if sizes is None or not held:
+            return
+        step = np.arange(sizes[str(rows)])
+        rungs = (-1.0) ** step * np.ldexp((4 + step // 2 % 4) / 4.0, step // 8 % 9 - 2)
+        whole = list(self.drawn(sizes, self.rng(12)))
+        for i in held:
+            if len(self.spec[i]) == most:
+                array = np.zeros(shape_of(self.spec[i], sizes))
+                array.reshape(len(step), -1)[:, 0] = rungs
+                whole[i] = self.made(i, array)
+        for i in self.wrt:
+            if i not in held and self.domains[i].holds(np.ones(())):
+                whole[i] = self.made(i, np.ones(shape_of(self.spec[i], sizes)) * (np.ndim(self.example[i]) > 0))
+        yield Case("ladder", tuple(whole), sizes)
+
     def large(self) -> Iterator[Case]:
         """Sizes past common blocks, with last blocks that are partial."""
         for number, sizes in enumerate(self.plans):
@@ -209,8 +231,6 @@ class Cases:
 
     @staticmethod
     def _reached(steering: Steering, args: Args, site: str, element: int, target: Fraction) -> bool:
-        from gdjax.verification import exact as ex
-
         for meeting in steering.met(args):
             if meeting.site == site and meeting.value.size > element:
                 return bool(ex.to_fractions(meeting.difference.value).reshape(-1)[element] == target)

@@ -148,7 +148,7 @@ class Duck(NDArrayOperatorsMixin):
 
     @property
     def dtype(self) -> Any:
-        return np.dtype(bool) if isinstance(self.sides[0], Truth) else np.dtype(np.float64)
+        return np.dtype(bool) if isinstance(self.sides[0], Truth) else _Float(self.walk.dtype)
 
     @property
     def T(self) -> Duck:
@@ -243,6 +243,30 @@ class Duck(NDArrayOperatorsMixin):
 
     def var(self, axis: Any = None, ddof: int = 0) -> Duck:
         return _var(self.walk, self, axis, ddof=ddof)
+
+
+class _Float:
+    """A float dtype whose scalar type lets ducks through: NumPy code writes `w.dtype.type(x)`."""
+
+    __slots__ = ("dtype",)
+
+    def __init__(self, dtype: Any) -> None:
+        self.dtype = np.dtype(dtype)
+
+    def type(self, value: Any = 0.0) -> Any:
+        return value if isinstance(value, Duck) else self.dtype.type(value)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.dtype, name)
+
+    def __eq__(self, other: object) -> bool:
+        return bool(self.dtype == other)
+
+    def __hash__(self) -> int:
+        return hash(self.dtype)
+
+    def __repr__(self) -> str:
+        return repr(self.dtype)
 
 
 def _into(target: Any, result: Duck, name: str) -> Duck:

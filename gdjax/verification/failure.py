@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from gdjax.verification import exact as ex
 from gdjax.verification.blame import term
+from gdjax.verification.check import Check
 from gdjax.verification.judge import Observation
 from gdjax.verification.report import Component
 from gdjax.verification.shrink import code, shrunk
-
-if TYPE_CHECKING:
-    from gdjax.verification.verify import Check
 
 _MOST_COMPONENTS = 64
 

@@ -37,10 +37,11 @@ SUPPORTED = frozenset({*RULES, *_NESTED, *_OPEN}) - {"move", "is_nan"}
 
 
 class Walk:
-    """One walk: the sides' number systems and the kink convention."""
+    """One walk: the sides' number systems, the kink convention, and what `dtype` NumPy code is told its floats have."""
 
     def __init__(self, sides: Sequence[Arithmetic], settle: Settle | None = None) -> None:
         self.sides = tuple(sides)
+        self.dtype: Any = np.dtype(np.float64)
         self.settle = settle
         self.names: dict[str, str] = {}
 

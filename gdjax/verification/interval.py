@@ -171,8 +171,16 @@ class Intervals:
     def detach(self, a: Interval) -> Interval:
         return a
 
+    def anywhere(self, a: Interval, shape: tuple[int, ...]) -> Interval:
+        """Entries from anywhere in `a`."""
+        return Interval(np.full(shape, a.low.min()), np.full(shape, a.high.max()), a.depends)
+
+    @staticmethod
+    def is_fixed(a: Interval) -> bool:
+        return np.array_equal(a.low, a.high)
+
     def concrete(self, a: Interval) -> Array:
-        if np.array_equal(a.low, a.high):
+        if self.is_fixed(a):
             return a.low
         raise NotSupported("an index that depends on data")
 

@@ -378,10 +378,17 @@ def _gather(A: Arithmetic, p: dict[str, Any], a: Value, indices: Value) -> Value
     from jax import lax
 
     shape = a.shape if isinstance(a, Truth) else A.shape(a)
-    at = A.concrete(number(A, indices)).astype(np.int64)
+    indices = number(A, indices)
     source = np.arange(1, math.prod(shape) + 1).reshape(shape)
     params = {key: value for key, value in p.items() if key != "name"}
-    index = np.asarray(lax.gather_p.bind(source, at, **{**params, "fill_value": 0})) - 1
+
+    def gathered(at: Array) -> Array:
+        return np.asarray(lax.gather_p.bind(source, at, **{**params, "fill_value": 0})) - 1
+
+    anywhere = getattr(A, "anywhere", None)
+    if anywhere is not None and not isinstance(a, Truth) and not A.is_fixed(indices):  # type: ignore[attr-defined]
+        return anywhere(a, gathered(np.zeros(A.shape(indices), np.int64)).shape)
+    index = gathered(A.concrete(indices).astype(np.int64))
     if (index < 0).any():
         pool = A.concat([moved(A, number(A, a), np.ravel), A.const(np.array([np.nan]))], 0)
         return A.take(pool, index)

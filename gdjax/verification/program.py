@@ -87,6 +87,8 @@ class Program:
         if self.way == "opaque":
             raise Opaque(self.why)
         whole = list(args)
+        floats = [np.asarray(args[i]).dtype for i in self.varying if np.asarray(args[i]).dtype.kind == "f"]
+        walk.dtype = np.result_type(*floats) if floats else walk.dtype
         for place, sides in zip(self.varying, inputs, strict=True):
             whole[place] = Duck(walk, sides)
         try:

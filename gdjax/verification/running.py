@@ -77,6 +77,7 @@ class RunningErrors:
 
     def _made(self, value: Array, residual: Array, error: Array, depends: bool) -> Running:
         """A rounded result; `residual` is nonzero where float64 itself had to round."""
+        error = _unbounded(error)
         rough = (residual != 0) | (error > 0)
         if self.dtype != np.float64:
             with np.errstate(over="ignore"):
@@ -120,7 +121,7 @@ class RunningErrors:
             made = self._made(value, residual, spread, a.depends or b.depends)
             # A compiler may multiply by the reciprocal instead: one rounding more.
             return Running(
-                made.value, np.where(made.error > 0, made.error + self.unit * np.abs(value), 0.0), made.depends
+                made.value, np.where(made.error == 0, 0.0, made.error + self.unit * np.abs(value)), made.depends
             )
 
     def power(self, a: Running, b: Running) -> Running:
@@ -151,7 +152,7 @@ class RunningErrors:
                 error = error + self.unit * np.abs(a.value)
             if function.unit and self.every:
                 error = error + 2 * self.unit
-            return Running(value, np.where(np.isnan(error), np.inf, error), a.depends)
+            return Running(value, _unbounded(error), a.depends)
 
     def atan2(self, a: Running, b: Running) -> Running:
         with np.errstate(all="ignore"):
@@ -218,7 +219,9 @@ class RunningErrors:
             if self.every:
                 exact = exact & (terms <= 1)
             return Running(
-                np.asarray(np.sum(a.value, axis=axes)), np.where(exact, 0.0, spread + gamma * whole), a.depends
+                np.asarray(np.sum(a.value, axis=axes)),
+                np.where(exact, 0.0, _unbounded(spread + gamma * whole)),
+                a.depends,
             )
 
     def cumsum(self, a: Running, axis: int, reverse: bool) -> Running:
@@ -235,7 +238,7 @@ class RunningErrors:
             if self.every:
                 exact = exact & (whole == 0)
             error = spread + self._gamma(prefix(np.ones(a.value.shape))) * whole
-            return Running(prefix(a.value), np.where(exact, 0.0, error), a.depends)
+            return Running(prefix(a.value), np.where(exact, 0.0, _unbounded(error)), a.depends)
 
     def matmul(self, a: Running, b: Running) -> Running:
         with np.errstate(all="ignore"):
@@ -252,7 +255,7 @@ class RunningErrors:
             if self.every:
                 exact = exact & (whole == 0)
             error = spread + self._gamma(terms + 1) * (whole + spread) + 4 * self.tiny * terms
-            return Running(np.matmul(x, y), np.where(exact, 0.0, error), a.depends or b.depends)
+            return Running(np.matmul(x, y), np.where(exact, 0.0, _unbounded(error)), a.depends or b.depends)
 
     def _gamma(self, terms: Array) -> Array:
         product = np.minimum(np.maximum(terms, 0) * self.unit, 0.5)
@@ -266,6 +269,11 @@ class RunningErrors:
 
     def order(self, a: Running, axis: int) -> Array:
         return np.argsort(a.value, axis, kind="stable")
+
+
+def _unbounded(error: Array) -> Array:
+    """Infinite where nothing is known: 0 times an operand that may overflow."""
+    return np.where(np.isnan(error), np.inf, error)
 
 
 def _split(x: Array) -> tuple[Array, Array]:

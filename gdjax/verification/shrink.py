@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from gdjax.verification.arithmetic import Uninterpreted
 from gdjax.verification.cases import Case
+from gdjax.verification.check import Check
 from gdjax.verification.judge import Observation
 from gdjax.verification.sizes import shape_of
 from gdjax.verification.subject import Broken
-
-if TYPE_CHECKING:
-    from gdjax.verification.verify import Check
 
 _WORK = 2.0
 _TRIES = 120

@@ -1,0 +1,202 @@
+"""One verification under way: what is fixed, what is tried, and what has been seen."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from gdjax.verification import contracts
+from gdjax.verification import exact as ex
+from gdjax.verification.arithmetic import NotSupported, Opaque, OutOfWork, Uninterpreted
+from gdjax.verification.bounds import Bound, Bounds
+from gdjax.verification.cases import MOST_TRANSCENDENTAL, Case, Cases
+from gdjax.verification.coverage import Coverage
+from gdjax.verification.domain import Domain, signed
+from gdjax.verification.exact import Array
+from gdjax.verification.judge import LastDigits, Observation, judged, judged_exactly
+from gdjax.verification.oracle import Answer, Oracle, values_of
+from gdjax.verification.program import Program
+from gdjax.verification.report import Finding, Input
+from gdjax.verification.steering import Steering
+from gdjax.verification.subject import Broken, Subject
+from gdjax.verification.tracers import as_jax
+from gdjax.verification.work import Work
+
+_ALWAYS = 3
+# The clock may run so much longer than the work should take, on a busy machine, before it is a hang.
+_PATIENCE, _GRACE = 20.0, 60.0
+
+
+@dataclass
+class Check:
+    """One verification under way: what is fixed, and what has been seen."""
+
+    cost: Callable[..., Any]
+    gradient: Callable[..., Any]
+    cases: Cases
+    names: tuple[str, ...]
+    kinks: str
+    seconds: float
+    label: str
+    started: float = field(default_factory=time.monotonic)
+    failing: int = 0
+    findings: list[Finding] = field(default_factory=list)
+    observations: list[Observation] = field(default_factory=list)
+    inputs: list[Input] = field(default_factory=list)
+    last: LastDigits = field(default_factory=LastDigits)
+    skipped: dict[str, int] = field(default_factory=dict)
+    rejected: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        c = self.cases
+        self.wide = c.dtype == np.float64
+        self.work = Work(self.started + _GRACE + _PATIENCE * self.seconds)
+        self.program = Program(self.cost, c.varying, self.wide, self.work)
+        self.formula = Program(self.gradient, c.varying, self.wide, self.work)
+        self.oracle = Oracle(self.program, c.wrt, self.kinks)
+        self.subject = Subject(self.gradient, len(c.wrt), self.wide, self.work)
+        self.coverage = [Coverage("cost", self.program), Coverage("gradient", self.formula)]
+        self.oracle.listener = self.coverage[0].note
+        self.bounds = Bounds(self.formula, self._reference, c.wrt, c.dtype)
+
+    def planned(self) -> Iterator[Case]:
+        """What the gradient is tried on; once the work is done, the first few of each group only."""
+        yield Case("example", self.cases.example, dict(self.cases.sizes), True)
+        for group in self._groups():
+            for number, case in enumerate(group):
+                if self.work.done > self.seconds and number >= _ALWAYS:
+                    self.skipped["work"] = self.skipped.get("work", 0) + 1
+                    break
+                yield case
+
+    def _groups(self) -> Iterator[Iterable[Case]]:
+        yield from (self.cases.small(), self.cases.zeros(), self.cases.scales(), self.cases.ladder())
+        for coverage in self.coverage:
+            if coverage.program.way != "opaque":
+                steering = Steering(coverage.program, self.cases.movable, self.cases.domains, self.cases.dtype)
+                yield self.cases.steered(steering)
+        yield from (self.cases.large(), self.cases.sampled())
+
+    @property
+    def failed(self) -> bool:
+        return any(f.severity == "fail" for f in self.findings)
+
+    @property
+    def elapsed(self) -> float:
+        return time.monotonic() - self.started
+
+    def _reference(self) -> Program | None:
+        """Reverse-mode autodiff of the cost, where there is one."""
+        import jax
+
+        function = self.cost
+        if self.program.trace(self.cases.example) is None:
+            function = as_jax(self.cost, self.cases.varying)
+        program = Program(jax.grad(function, self.cases.wrt), self.cases.varying, self.wide, self.work)
+        return program if program.trace(self.cases.example) is not None else None
+
+    def probe(self) -> str | None:
+        """What keeps the cost from being interpreted, or None; finds where its parameters are real."""
+        try:
+            drawn = [self.cases.drawn(p, self.cases.rng(0, i)) for i, p in enumerate(self.cases.plans[:6])]
+            answers = [self.oracle(a) for a in (self.cases.example, *drawn)]
+        except NotSupported as error:
+            return f"the cost uses {error}, which has no exact rule"
+        except Opaque as error:
+            return f"the cost neither traces nor runs on exact arrays ({error})"
+        except OutOfWork:
+            return "the cost takes too much work in exact arithmetic"
+        if not all(a.rational for a in answers):
+            self.cases = Cases(**{**vars(self.cases), "most": min(self.cases.most, MOST_TRANSCENDENTAL)})
+        undefined = sum(a.kind == "undefined" for a in answers[1:])
+        if answers[0].kind != "undefined" and undefined >= 2:
+            domains = list(self.cases.domains)
+            for i in self.cases.wrt:
+                if domains[i] == Domain():
+                    domains[i] = signed(self.cases.example[i])
+            self.cases = Cases(**{**vars(self.cases), "domains": tuple(domains)})
+        return None
+
+    def visit(self, case: Case) -> None:
+        """Judge the gradient at one input."""
+        try:
+            answer = self.oracle(case.args)
+        except (NotSupported, Opaque) as error:
+            self._once("unsupported", "inconclusive", f"the cost uses {error}, which has no exact rule", case.label)
+            return
+        except OutOfWork:
+            self.skipped["laborious"] = self.skipped.get("laborious", 0) + 1
+            return
+        if answer.kind in ("undefined", "jump") or (
+            self.kinks == "subgradient" and answer.kind == "kink" and answer.sides is None
+        ):
+            self.skipped[answer.kind] = self.skipped.get(answer.kind, 0) + 1
+            return
+        try:
+            outcome = self.subject(case.args)
+        except Broken as error:
+            self._once("contract", "fail", str(error), case.label)
+            return
+        wrong_form = [
+            *contracts.shapes_and_dtypes(outcome, case.args, self.cases.wrt, self.names),
+            *contracts.untouched(outcome, self.names),
+        ]
+        for finding in wrong_form:
+            self._once(finding.kind, finding.severity, finding.message, case.label)
+        if any(o.shape != g.shape for o, g in zip(outcome.outputs, answer.gradient, strict=True)):
+            return
+        if case.label != "large lattice" and sum(np.size(a) for a in case.args) <= 512:
+            self._exact_formula(case, answer)
+        self._record(self.judge(case, answer, outcome.outputs))
+
+    def judge(self, case: Case, answer: Answer, outputs: Sequence[Array]) -> Observation:
+        """What the outputs of a call are worth."""
+        return judged(
+            case, answer, outputs, lambda error: self.bound(case, answer, error), self.kinks, self.cases.dtype
+        )
+
+    def bound(self, case: Case, answer: Answer, error: Sequence[Array]) -> Bound:
+        """How far a correct float result may be off at an input, where one is so far off."""
+        floats = [ex.to_float(g) for g in answer.gradient]
+        return self.bounds.at(case.args, floats, error)
+
+    def _exact_formula(self, case: Case, answer: Answer) -> None:
+        if self.formula.way == "opaque":
+            return
+        try:
+            values = values_of(self.formula, case.args, listener=self.coverage[1].note)
+        except Uninterpreted as error:
+            self.formula.way, self.formula.why = "opaque", str(error)
+            return
+        if [v.shape for v in values] != [g.shape for g in answer.gradient]:
+            return
+        self._record(
+            judged_exactly(case, answer, values, lambda error: self.bound(case, answer, error), self.kinks), False
+        )
+
+    def _record(self, observation: Observation, listed: bool = True) -> None:
+        self.last.add(observation)
+        self.observations.append(observation)
+        self.failing += observation.failed
+        if listed:
+            ratio = (
+                [float(np.max(e, initial=0.0)) for e in observation.error],
+                [float(np.max(a, initial=0.0)) for a in observation.allowed],
+            )
+            outcome = (
+                "wrong"
+                if observation.failed
+                else ("last digits" if any(v.any() for v in observation.last) else "right")
+            )
+            self.inputs.append(
+                Input(observation.case.label, observation.case.sizes, outcome, max(ratio[0]), max(ratio[1]))
+            )
+
+    def _once(self, kind: str, severity: str, message: str, where: str) -> None:
+        if message not in self.rejected:
+            self.rejected.add(message)
+            self.findings.append(Finding(kind, severity, message, where))
