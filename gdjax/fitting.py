@@ -12,6 +12,7 @@ from gdjax.event import Callback
 from gdjax.neuron import Neuron
 from gdjax.params import Params
 from gdjax.protocol import Backend
+from gdjax.rates import learning_rates
 from gdjax.run import Run
 from gdjax.running import run_problem
 
@@ -57,7 +58,8 @@ def fit(
         dtype: "float32" or "float64"; by default what X has, integers as float64.
         method: "plain", "momentum", "nesterov" or "adam"; on JAX any `optax.GradientTransformation` too, whose updates
             `learning_rate` multiplies, "auto" for 1.
-        learning_rate: "auto", a number in the columns that the descent sees, or a `gdjax.schedules` schedule.
+        learning_rate: "auto", a number in the columns that the descent sees, or a `gdjax.schedules` schedule; "find"
+            tries 64 rates for 50 steps each, all at once, and takes the one of least cost.
         steps: the most steps.
         batch_size: rows of a mini batch; None for all.
         tolerance: relative distance to the optimum that "converged" certifies; 1e-9 in float64 and 1e-4 in float32 by
@@ -85,6 +87,23 @@ def fit(
     >>> run.status, round(float(run.weights[0]), 9), round(float(run.bias), 9)
     ('converged', 2.0, 1.0)
     """
+    if isinstance(learning_rate, str) and learning_rate == "find":
+        if groups is not None:
+            raise UsageError('learning_rate = "find" is for one neuron: each group has its own rate at "auto"')
+        learning_rate = learning_rates(
+            neuron,
+            X,
+            y,
+            sample_weight=sample_weight,
+            features=features,
+            backend=backend,
+            dtype=dtype,
+            method=method,
+            batch_size=batch_size,
+            standardize=standardize,
+            seed=seed,
+            memory_limit=memory_limit,
+        ).best
     data = check(
         X,
         y,

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gdjax import status as st
 from gdjax.errors import BackendError, UsageError
+from gdjax.rates import SHORT, learning_rates
 from gdjax.run import Run
 
 if TYPE_CHECKING:
@@ -21,10 +21,6 @@ BLUE, ORANGE, RED, GREEN, GREY = "#2f7ebd", "#c2661b", "#d1433b", "#2c8a57", "#7
 COLOURS = {"converged": GREEN, "max_steps": ORANGE}
 INK = "#0a0b0c"
 """Text and axes; in a page it becomes the page's own colour."""
-
-RATES = 64
-SHORT = 50
-"""Steps of the short runs that judge a learning rate."""
 
 GRID = 61
 MOST_ROWS = 5_000
@@ -60,7 +56,7 @@ class Plots:
             axes.set_yscale("log")
         axes.set(xlabel="step", ylabel="cost", title="Cost of each step")
         if any(labels):
-            axes.legend(frameon=False)
+            axes.legend(frameon=False, labelcolor=INK)
         return figure
 
     def landscape(self, X: Any, y: Any, directions: tuple[Any, Any] | None = None) -> "Figure":
@@ -98,12 +94,17 @@ class Plots:
         low = float(finite.min())
         levels = low + (np.quantile(finite, 0.98) - low) * np.linspace(0, 1, 15) ** 2
         if levels[-1] > levels[0]:
-            shown = axes.contour(a, b, cost, levels=np.unique(levels), cmap="viridis", linewidths=1)
+            import matplotlib
+
+            levels = np.unique(levels)
+            # neither the end that is lost on a dark page nor the one that is on a light one
+            colours = matplotlib.colormaps["viridis"](np.linspace(0.35, 0.85, len(levels)))
+            shown = axes.contour(a, b, cost, levels=levels, colors=colours, linewidths=1)
             _bar(figure, axes, shown, "cost")
         axes.plot(at[0], at[1], "-o", color=ORANGE, ms=3, lw=1.5, label="path of the descent")
         axes.plot(0, 0, "*", color=RED, ms=12, label="its end")
         axes.set(xlabel="first direction", ylabel="second direction", title="Cost around the end of the descent")
-        axes.legend(frameon=False)
+        _legend_below(figure)
         return figure
 
     def residuals(self, X: Any, y: Any, groups: Any = None) -> "Figure":
@@ -198,7 +199,9 @@ class Plots:
             X: (N, D)
             y: (N,)
         """
-        found = learning_rates(self._one("learning_rate"), X, y)
+        run = self._one("learning_rate")
+        known = {k: run.options[k] for k in ("method", "standardize", "batch_size", "seed") if k in run.options}
+        found = learning_rates(run.neuron, X, y, backend=run.backend, dtype=run.dtype, **known)
         figure, axes = _figure()
         known = np.isfinite(found.cost) & ~found.failed
         axes.plot(found.rate[known], found.cost[known], "o-", color=BLUE, ms=3, label=f"cost after {SHORT} steps")
@@ -212,7 +215,7 @@ class Plots:
         if known.any() and found.cost[known].min() > 0:
             axes.set_yscale("log")
         axes.set(xlabel="learning rate", ylabel="cost", title="Learning rates (red: diverged or dead)")
-        axes.legend(frameon=False)
+        _legend_below(figure)
         return figure
 
     def _one(self, name: str) -> Run:
@@ -249,63 +252,6 @@ class Plots:
         # a penalty is of the columns that the descent saw
         size = theta[:, :-1] * (X.std(axis=0) if self.run.options.get("standardize", True) else 1)
         return np.asarray(out + neuron.l2 * (size**2).sum(axis=1) + neuron.l1 * np.abs(size).sum(axis=1))
-
-
-@dataclass(frozen=True)
-class LearningRates:
-    """A short run at each of 64 rates.
-
-    Attributes:
-        rate, cost: (64,) the rates, in the columns that the descent sees, and the costs after 50 steps.
-        failed: (64,) bool, whether it diverged, died, or ended above the cost it began at.
-        stable: the largest rate under every one that failed, or None.
-        theory: the bound of `gdjax.status.stable_step`, or None where there is none.
-    """
-
-    rate: np.ndarray
-    cost: np.ndarray
-    failed: np.ndarray
-    stable: float | None
-    theory: float | None
-
-    @property
-    def ratio(self) -> float:
-        """Half the distance between two rates, as a factor."""
-        return float(np.sqrt(self.rate[1] / self.rate[0]))
-
-
-def learning_rates(run: Run, X: Any, y: Any) -> LearningRates:
-    """64 rates around the automatic one, trained together on the run's backend for 50 steps each.
-
-    Args:
-        run: of one neuron.
-        X: (N, D)
-        y: (N,)
-    """
-    from gdjax.fitting import fit
-    from gdjax.sweeping import sweep
-
-    known = {k: run.options[k] for k in ("method", "standardize") if k in run.options}
-    seed = run.options.get("seed", 0)
-    method = str(known.get("method", "nesterov"))
-    probe = fit(
-        run.neuron, X, y, steps=1, tolerance=0, backend=run.backend, dtype=run.dtype, verify=False, seed=seed, **known
-    )
-    automatic = float(probe.learning_rate)
-    largest = 1 / automatic if method in ("plain", "nesterov") else 0.1 / automatic if method == "momentum" else 0.0
-    exact = run.neuron.formula.bound_holds
-    rates = np.geomspace(1e-3, 1e2, RATES) * automatic
-    swept = sweep(
-        run.neuron, X, y, learning_rate=rates, seed=seed, steps=SHORT, tolerance=0, backend=run.backend,
-        dtype=run.dtype, verify=False, **known,
-    )  # fmt: skip
-    cost = np.asarray(swept.cost, float)
-    begun = float(np.nanmax(probe.history))
-    failed = np.isin(swept.status, ["diverged", "dead"]) | ~(cost <= begun)
-    before = np.nonzero(failed)[0]
-    stable = rates[before[0] - 1] if len(before) and before[0] else (rates[-1] if not len(before) else None)
-    theory = st.stable_step(method, largest) if exact and largest else None
-    return LearningRates(rates, cost, failed, None if stable is None else float(stable), theory)
 
 
 def svg(figure: "Figure", name: str) -> str:
@@ -346,6 +292,10 @@ def _plain_axes(axes: "Axes") -> None:
     axes.set_axisbelow(True)
 
 
+def _legend_below(figure: "Figure") -> None:
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, labelcolor=INK, fontsize="small")
+
+
 def _bar(figure: "Figure", axes: "Axes", shown: Any, label: str) -> None:
     bar = figure.colorbar(shown, ax=axes)
     bar.set_label(label, color=INK)
@@ -378,4 +328,4 @@ def _spread(count: int, most: int) -> np.ndarray:
     return np.unique(np.linspace(0, max(0, count - 1), min(count, most)).round().astype(int)) if count else np.arange(0)
 
 
-__all__ = ["LearningRates", "Plots", "learning_rates", "svg"]
+__all__ = ["Plots", "svg"]

@@ -168,11 +168,16 @@ class Run:
 
         save(self, path)
 
-    def report(self, path: str | Path) -> None:
-        """Writes one self-contained HTML page about the run."""
+    def report(self, path: str | Path, X: Any = None, y: Any = None, groups: Any = None) -> None:
+        """Writes one self-contained HTML page about the run; with data, which a run does not hold, its plots too.
+
+        Args:
+            path: the page.
+            X, y, groups: the data it was fitted on, or others of its columns.
+        """
         from gdjax.report import write
 
-        write(self, path)
+        write(self, path, data=None if X is None else (X, y, groups))
 
     @property
     def plot(self) -> Any:

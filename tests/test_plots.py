@@ -13,7 +13,8 @@ pytest.importorskip("matplotlib")
 
 import gdjax
 from gdjax.errors import UsageError
-from gdjax.plots import learning_rates, svg
+from gdjax.plots import svg
+from gdjax.rates import learning_rates
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((300, 3)) * [1, 5, 0.2]
@@ -89,7 +90,7 @@ def test_the_largest_stable_rate_meets_the_theory(method):
     # identity and squared error: the bound is exact, 2 / L and 3.8 / L
     y = X @ [1, 0.3, -4] + RNG.standard_normal(300)
     run = gdjax.fit(gdjax.Neuron("identity"), X, y, backend="numpy", method=method, steps=200)
-    found = learning_rates(run, X, y)
+    found = learning_rates(gdjax.Neuron("identity"), X, y, backend="numpy", method=method)
     standard = np.column_stack([(X - X.mean(0)) / X.std(0), np.ones(300)])
     largest = 2 * np.linalg.eigvalsh(standard.T @ standard / 300)[-1]
     assert found.theory == pytest.approx((2 if method == "plain" else 3.8) / largest, rel=1e-6)

@@ -55,8 +55,9 @@ def runs():
 @pytest.fixture(scope="module")
 def pages(runs, tmp_path_factory):
     folder = tmp_path_factory.mktemp("pages")
+    X, y = data()
     for name, run in runs.items():
-        write(run, folder / f"{name}.html", verify=False)
+        write(run, folder / f"{name}.html", data=(X, y, None) if name == "one" else None, verify=False)
     return folder
 
 
@@ -122,7 +123,7 @@ def test_it_is_laid_out_and_legible(pages, tmp_path, name, width, dark):
     assert seen["contrast"] >= 4.5, seen["worst"]
     assert len(seen["math"]) >= 6
     assert all(w > 15 and h > 10 for w, h in seen["math"]), seen["math"]
-    assert seen["pictures"] or name == "diverged"
+    assert len(seen["pictures"]) == {"one": 4, "fleet": 1, "sweep": 2, "diverged": 1}[name]
     for wide, high, words in seen["pictures"]:
         assert wide > 300
         assert high > 150

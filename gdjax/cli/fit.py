@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -31,8 +31,13 @@ def fit(
     columns: TableOptions = TABLE,
     neuron: NeuronOptions = NEURON,
     descent: DescentOptions = DESCENT,
-    learning_rate: Annotated[str, Parameter(help="A number, or auto.")] = "auto",
+    learning_rate: Annotated[
+        str, Parameter(help="A number, auto, find (64 are tried), or a schedule: cosine(0.1, steps=1000).")
+    ] = "auto",
     validation: Annotated[str | None, Parameter(help="A table like TABLE: the best on it is given back.")] = None,
+    unseen: Annotated[
+        Literal["error", "zero"], Parameter(help="What a category of --validation that TABLE lacks does.")
+    ] = "error",
     seed: Annotated[int, Parameter(help="Of random starts and shuffles.")] = 0,
     min_rows: Annotated[int | None, Parameter(help="Groups of fewer rows are not trained.")] = None,
     strict: Annotated[bool, Parameter(help="Exit with 4 unless all converged.", negative="")] = False,
@@ -57,6 +62,7 @@ def fit(
             by=data.by,
             columns=data.columns,
             missing=columns.missing,
+            unseen=unseen,
             max_bytes=columns.max_bytes,
         )
         held_out = (other.X, other.y) if other.groups is None else (other.X, other.y, other.groups)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
+from gdjax.cli.spelling import spelled
 from gdjax.discovery import DEFAULT
 from gdjax.errors import UsageError
 
@@ -81,8 +82,12 @@ class TableOptions:
 class NeuronOptions:
     """The formula."""
 
-    activation: Annotated[str, _help("relu, identity, leaky_relu, sigmoid, tanh, softplus or exp.", _NEURON)] = "relu"
-    loss: Annotated[str, _help("squared_error, absolute_error, huber, log_loss or poisson.", _NEURON)] = "squared_error"
+    activation: Annotated[str, _help("relu, identity, leaky_relu(0.01), sigmoid, tanh, softplus or exp.", _NEURON)] = (
+        "relu"
+    )
+    loss: Annotated[str, _help("squared_error, absolute_error, huber(1.0), log_loss or poisson.", _NEURON)] = (
+        "squared_error"
+    )
     l2: Annotated[float, _help("Penalty on the squares of the weights.", _NEURON)] = 0.0
     l1: Annotated[float, _help("Penalty on their absolute values.", _NEURON)] = 0.0
     bias: Annotated[bool, _help("Whether there is a bias.", _NEURON)] = True
@@ -90,8 +95,11 @@ class NeuronOptions:
     def neuron(self) -> Neuron:
         """The neuron that they describe."""
         from gdjax import Neuron
+        from gdjax.formulas import activations, losses
 
-        return Neuron(self.activation, self.loss, l2=self.l2, l1=self.l1, bias=self.bias)
+        activation = spelled("activation", self.activation, activations, "leaky_relu(0.1)")
+        loss = spelled("loss", self.loss, losses, "huber(0.5)")
+        return Neuron(activation, loss, l2=self.l2, l1=self.l1, bias=self.bias)
 
 
 @Parameter(name="*")
@@ -200,11 +208,15 @@ def numbers(name: str, text: str | None) -> list[float] | None:
     return values
 
 
-def rate(text: str) -> float | str:
-    """A learning rate: a number, or "auto"."""
-    if text == "auto":
+def rate(text: str) -> Any:
+    """A learning rate: a number, "auto", "find", or a schedule as Python spells it."""
+    if text in ("auto", "find"):
         return text
+    if "(" in text:
+        from gdjax import schedules
+
+        return spelled("learning-rate", text, schedules, "cosine(0.1, steps=1000)")
     found = numbers("learning_rate", text)
     if found is None or len(found) != 1:
-        raise UsageError(f"--learning-rate {text!r}: one number, or auto; `gdjax sweep` tries several")
+        raise UsageError(f"--learning-rate {text!r}: a number, auto, find, or a schedule such as step(0.1, every=100)")
     return found[0]

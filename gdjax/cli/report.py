@@ -8,12 +8,14 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from gdjax.cli.output import console, safe
+from gdjax.cli.predict import read_like
 
 __all__ = ["report"]
 
 
 def report(
     run: Annotated[str, Parameter(help="File that fit or sweep saved.")],
+    table: Annotated[str | None, Parameter(help="Table it was fitted on, for the plots that need the data.")] = None,
     /,
     *,
     output: Annotated[Path | None, Parameter(alias="-o", help="Page to write; by default RUN with .html.")] = None,
@@ -26,6 +28,10 @@ def report(
     path = output or Path(run).with_suffix(".html")
     check_writable(path)
     fitted = gdjax.load(run)
-    fitted.report(path)
+    if table is None:
+        fitted.report(path)
+    else:
+        data = read_like(fitted, table, target=fitted.source.get("target"))
+        fitted.report(path, data.X, data.y, data.groups)
     console().print(safe(f"page written to {path}"))
     return 0

@@ -46,7 +46,8 @@ def _show_one(out: Console, run: Run, target: str, took: str) -> None:
     if run.reason:
         out.print(safe(run.reason))
     out.print(safe(f"{run.steps:,} steps, {int(run.rows):,} rows, {run.backend} {run.dtype}{took}"))
-    out.print(safe(f"cost {float(run.cost):.6g}, R^2 {float(run.r2):.4f}"))
+    rate = f", learning rate {float(run.learning_rate):.4g}" if np.isfinite(run.learning_rate) else ""
+    out.print(safe(f"cost {float(run.cost):.6g}, R^2 {float(run.r2):.4f}{rate}"))
     curve = sparkline(run.history)
     if curve:
         finite = run.history[np.isfinite(run.history)]

@@ -47,20 +47,25 @@ class Picture(NamedTuple):
     wide: bool = False
 
 
-def write(run: Run, path: str | Path, *, verify: bool = True) -> None:
+Data = tuple[Any, Any, Any]
+"""X, y, groups."""
+
+
+def write(run: Run, path: str | Path, *, data: Data | None = None, verify: bool = True) -> None:
     """Writes the page about `run` to `path`: whole or not at all.
 
     Args:
+        data: X, y and groups, for the plots that need them: a run holds none.
         verify: whether the neuron's gradient is verified for it, which takes some seconds.
 
     Raises:
         BackendError: matplotlib or jinja2 is not installed.
         FileError: the path cannot be written.
     """
-    atomic_write(path, render(run, verify=verify).encode())
+    atomic_write(path, render(run, data=data, verify=verify).encode())
 
 
-def render(run: Run, *, verify: bool = True) -> str:
+def render(run: Run, *, data: Data | None = None, verify: bool = True) -> str:
     """The page as HTML."""
     try:
         from jinja2 import Environment
@@ -76,7 +81,7 @@ def render(run: Run, *, verify: bool = True) -> str:
         run=run,
         status_words=_status_words(run),
         facts=_facts(run, target),
-        pictures=[p._replace(svg=Markup(p.svg)) for p in _pictures(run)],
+        pictures=[p._replace(svg=Markup(p.svg)) for p in _pictures(run, data)],
         formulas=[(words, Markup(math)) for words, math in formulas(run.neuron)],
         formula_name=f"{formula.activation.name}, {formula.loss.name}",
         coefficients=_coefficients(run),
@@ -152,7 +157,7 @@ def _facts(run: Run, target: str) -> list[tuple[str, str]]:
     return facts
 
 
-def _pictures(run: Run) -> list[Picture]:
+def _pictures(run: Run, data: Data | None) -> list[Picture]:
     from gdjax.plots import svg
 
     out = []
@@ -174,6 +179,26 @@ def _pictures(run: Run) -> list[Picture]:
         best = "" if at is None else "; least at " + ", ".join(f"{n} {run.swept[n][at]:g}" for n in names)
         caption = f"The cost over what was swept{best}."
         out.append(Picture(svg(run.plot.sweep(), "sweep"), caption, f"Map of the cost of each combination{best}."))
+    return out if data is None else out + _pictures_of_data(run, *data)
+
+
+def _pictures_of_data(run: Run, X: Any, y: Any, groups: Any) -> list[Picture]:
+    from gdjax.plots import svg
+
+    if run.swept:
+        return []
+    words = "Cloud of y minus prediction over the prediction, and its histogram."
+    out = [Picture(svg(run.plot.residuals(X, y, groups), "residuals"), "What the fit leaves unexplained.", words, True)]
+    if not run.single or run.status not in ("converged", "max_steps"):
+        return out
+    if len(run.feature_names) + run.neuron.bias > 1:
+        words = "Contours of the cost in the plane of the descent's two main directions, its path from start to end."
+        out.append(
+            Picture(svg(run.plot.landscape(X, y), "landscape"), "The cost around the end of the descent.", words)
+        )
+    words = "Line of the cost after 50 steps over 64 learning rates; those that diverged or died are shaded."
+    caption = "Other learning rates: the cost after 50 steps of each."
+    out.append(Picture(svg(run.plot.learning_rate(X, y), "rates"), caption, words))
     return out
 
 

@@ -20,8 +20,11 @@ import pytest
 from sklearn.linear_model import LinearRegression
 
 import gdjax
+import gdjax.tables
+from gdjax import schedules
 from gdjax.cli import main
 from gdjax.cli.app import COMMANDS
+from gdjax.formulas import activations, losses
 
 QUICK = ["--backend", "numpy"]
 
@@ -173,6 +176,25 @@ def test_sweep_names_the_best(line: Path) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("options", "given"),
+    [
+        (["--loss", "huber(0.5)"], {"neuron": gdjax.Neuron("identity", losses.huber(0.5))}),
+        (["--activation", "leaky_relu(0.3)"], {"neuron": gdjax.Neuron(activations.leaky_relu(0.3))}),
+        (["--learning-rate", "cosine(0.4, steps=90)"], {"learning_rate": schedules.cosine(0.4, steps=90)}),
+        (["--learning-rate", "find"], {"learning_rate": "find"}),
+    ],
+)
+def test_what_is_spelled_as_in_python_is_what_python_has(line: Path, options: list[str], given: dict[str, Any]) -> None:
+    rest = [] if "--activation" in options else ["--activation", "identity"]
+    told = gdjax_command("fit", line, "--target", "y", "--json", "--steps", 100, *QUICK, *options, *rest)
+    table = gdjax.tables.read(line, target="y")
+    neuron = given.pop("neuron", gdjax.Neuron("identity"))
+    run = gdjax.fit(neuron, table.X, table.y, steps=100, backend="numpy", **given)
+    found = strict_json(told.stdout)
+    assert [*found["weights"].values(), found["bias"], found["steps"]] == [*run.weights, run.bias, run.steps]
+
+
 def test_compare_agrees(line: Path) -> None:
     done = gdjax_command("compare", line, "--target", "y", "--backends", "numpy", "--no-autodiff", "--json")
     assert strict_json(done.stdout)["agrees"] is True
@@ -229,6 +251,9 @@ USE: dict[str, tuple[list[str], str]] = {
     "steps no number": (["fit", "{line}", "--target", "y", "--steps", "many"], "--steps"),
     "steps 0": (["fit", "{line}", "--target", "y", "--steps", "0"], "steps = 0"),
     "rate no number": (["fit", "{line}", "--target", "y", "--learning-rate", "fast"], "--learning-rate 'fast'"),
+    "rate of no schedule": (["fit", "{line}", "--target", "y", "--learning-rate", "Inverse(2)"], "write it as in"),
+    "rate of an expression": (["fit", "{line}", "--target", "y", "--learning-rate", "exit(1)"], "write it as in"),
+    "loss of a wrong number": (["fit", "{line}", "--target", "y", "--loss", "huber(-1)"], "must be a positive number"),
     "rate negative": (["fit", "{line}", "--target", "y", "--learning-rate", "-1"], "learning_rate = -1.0"),
     "rate NaN": (["fit", "{line}", "--target", "y", "--learning-rate", "nan"], "--learning-rate 'nan'"),
     "tolerance negative": (["fit", "{line}", "--target", "y", "--tolerance", "-1"], "tolerance = -1.0"),
