@@ -118,7 +118,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The same experiment on several backends; prints as two tables."""
+    """The same experiment on several backends; prints as two tables, and `comparison["numpy"]` is a row.
+
+    Attributes:
+        title: what was run, in a line.
+        dtype: "float32" or "float64".
+        reference: the name of the row that the others are compared with.
+        parameters: P names, "bias" last.
+        rows: a `Row` a backend.
+    """
 
     title: str
     dtype: str

@@ -28,6 +28,7 @@ class Equation:
         by: how the oracle has it: "jax.jacobian", or "jax" for a value that is no derivative.
         difference: the largest |value - oracle|; NaN where either is not finite.
         bound: what rounding alone may make of it.
+        holds: whether the difference is within it.
     """
 
     number: int
@@ -43,7 +44,13 @@ class Equation:
 
 @dataclass(frozen=True)
 class Derivation:
-    """All 33 equations. Prints as text; `to_latex`, `to_dict` and `to_json` give the rest."""
+    """All 33 equations. Prints as text; `derivation[23]` gives the lines of equation 23.
+
+    Attributes:
+        neuron: the neuron.
+        samples, features: N and D.
+        equations: in order; a number may have several lines.
+    """
 
     neuron: Neuron
     article: bool

@@ -17,6 +17,11 @@ DTYPES = ("float32", "float64")
 def backend(name: Any = DEFAULT, dtype: str | None = None, device: str | None = None) -> Backend:
     """The backend registered as `name`; an instance is given back as it is, in `dtype` where that is asked for.
 
+    Args:
+        name: of `gdjax backends`, or an instance.
+        dtype: "float32" or "float64", of the arithmetic; by default "float64", or the instance's.
+        device: such as "cpu", "gpu" or "gpu:1"; by default the framework's own choice.
+
     Raises:
         BackendError: unknown name, a framework or a device that is missing, two plug-ins of one name.
         UsageError: a dtype other than float32 and float64.
@@ -45,6 +50,8 @@ def backend(name: Any = DEFAULT, dtype: str | None = None, device: str | None = 
 
 def backends() -> dict[str, dict[str, Any]]:
     """What is registered: name -> {"installed", "devices", "dtypes", "missing", "distribution"}. Loads each one.
+
+    `missing` says in words what is not here, and is None where nothing is; no backend that is missing raises.
 
     >>> backends()["numpy"]["installed"]
     True

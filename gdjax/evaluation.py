@@ -24,13 +24,14 @@ def cost_and_gradient(
     Args:
         params: weights (D,) and bias (), or (K, D) and (K,).
         X, y: (N, D) and (N,), or what `backend.asarray` gave, which is not copied again.
-        sample_weight: (N,)
+        sample_weight: (N,) finite, >= 0, not all 0.
+        backend: a name, computing in float32 where X is float32 or narrower, else in float64; or an instance.
 
     Returns:
         cost () or (K,), and `Params` of gradients shaped as `params`, arrays of the backend.
 
     Raises:
-        DataError: shapes that do not fit.
+        DataError: shapes that do not fit, or weights that are none.
 
     >>> cost, gradient = cost_and_gradient(
     ...     Neuron(), Params(np.array([1.0]), 0.0), np.array([[2.0]]), np.array([1.0]), backend="numpy"

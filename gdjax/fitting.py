@@ -48,8 +48,8 @@ def fit(
 
     Args:
         neuron: the formula and its penalties.
-        X: (N, D) real numbers, or a data frame of numbers.
-        y: (N,) targets.
+        X: (N, D) real numbers, or a data frame of numbers; or a `gdjax.stream.Stream`, which brings y and weights.
+        y: (N,) targets; None with a stream.
         groups: a key a row, (N,) of any type, or several columns of them; None for one neuron.
         sample_weight: (N,) >= 0; a row of weight 0 is as if absent.
         validation: (X, y), with groups (X, y, groups): the parameters of least cost on it are given back.
@@ -69,10 +69,11 @@ def fit(
         init: parameters to start from, in raw units.
         seed: of random starts and shuffles; 0 starts a ReLU neuron by construction.
         min_rows: groups of fewer rows are not trained; by default the number of parameters.
-        memory_limit: bytes that samples and what is made of them may take at a time.
+        memory_limit: bytes that samples and what is made of them may take at a time, by default half of the memory;
+            without `groups`, X over it is read a block at a time, once a step.
         verify: whether a user's own formula is verified first.
         progress: whether a progress bar is shown.
-        callback: called with a `gdjax.event.Event` between chunks; True, returned, ends the run.
+        callback: called with a `gdjax.callbacks.Event` between chunks; True, returned, ends the run.
         checkpoint: a path: the run is saved there between chunks, and the same call again goes on from it.
 
     Returns:
@@ -81,6 +82,8 @@ def fit(
     Raises:
         UsageError: an argument of the wrong kind or out of range.
         DataError: data that cannot be trained on; with `groups` a group's bad data is its status instead.
+        BackendError: a backend or a device that is not here, or one neuron that does not fit its memory.
+        FileError: a checkpoint that cannot be read or written, or a stream that cannot be read.
 
     >>> import numpy as np
     >>> run = fit(Neuron("identity"), np.array([[0.0], [1.0], [2.0]]), np.array([1.0, 3.0, 5.0]), backend="numpy")

@@ -31,7 +31,11 @@ MOST_ROWS = 5_000
 class Plots:
     """`run.plot`: each method gives a `matplotlib.figure.Figure`.
 
-    Those that need the data take them again: a run does not hold them.
+    Those that need the data take them again: a run does not hold them. `figure.savefig(path)` writes one.
+
+    Raises:
+        BackendError: matplotlib is not installed.
+        UsageError: a plot that does not fit the run, such as `sweep()` of one neuron.
     """
 
     run: Run
@@ -108,7 +112,13 @@ class Plots:
         return figure
 
     def residuals(self, X: Any, y: Any, groups: Any = None) -> "Figure":
-        """y minus prediction over the prediction, at most 5,000 rows, and their distribution beside it."""
+        """y minus prediction over the prediction, at most 5,000 rows, and their distribution beside it.
+
+        Args:
+            X: (N, D)
+            y: (N,)
+            groups: (N,) keys, for a run with groups.
+        """
         predicted = np.asarray(self.run.predict(X, groups))
         if predicted.ndim != 1:
             raise UsageError("residuals: a sweep has many predictions a row: plot those of one neuron")

@@ -41,8 +41,10 @@ class Backend(Protocol):
         ...
 
     def asarray(self, x: Any) -> Array:
-        """`x` on the device in `dtype` (booleans and integers too); a copy of the caller's memory, unless it is
-        an array of this backend already."""
+        """`x` on the device: floats in `dtype`, integers and booleans in their own.
+
+        A copy, unless `x` is an array of this backend already or nobody may write to it.
+        """
         ...
 
     def to_numpy(self, x: Array) -> np.ndarray:

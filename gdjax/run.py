@@ -63,12 +63,12 @@ class Run:
 
     @property
     def single(self) -> bool:
-        """Whether this is one neuron, without the leading axis."""
+        """Whether this is one neuron, whose arrays have no leading axis K."""
         return self.weights.ndim == 1
 
     @property
     def models(self) -> int:
-        """K"""
+        """K, the number of neurons."""
         return 1 if self.single else len(self.weights)
 
     def table(self) -> dict[str, np.ndarray]:
@@ -145,6 +145,12 @@ class Run:
         Args:
             rule: "min", or "one_standard_error": the most penalised one within a standard error of the least, over
                 folds (Breiman et al., 1984).
+
+        Returns:
+            Its place along the axis K.
+
+        Raises:
+            UsageError: no sweep, no folds where the rule needs them, or every neuron failed.
         """
         from gdjax.sweeping import best
 
@@ -157,13 +163,21 @@ class Run:
             X, y: the data it was fitted on.
             steps: in all; neurons that ended otherwise than by their steps stay as they are.
             options: `groups`, `sample_weight`, `validation`, `backend`, `callback`, `progress` as at fit.
+
+        Raises:
+            UsageError: a sweep, or a run without its state.
+            DataError: other groups than at fit.
         """
         from gdjax.fitting import go_on
 
         return go_on(self, X, y, steps, options)
 
     def save(self, path: str | Path) -> None:
-        """Writes the run to one file that `gdjax.load` reads."""
+        """Writes the run to one file that `gdjax.load` reads: whole or not at all.
+
+        Raises:
+            FileError: the path cannot be written.
+        """
         from gdjax.runfile import save
 
         save(self, path)
@@ -174,6 +188,10 @@ class Run:
         Args:
             path: the page.
             X, y, groups: the data it was fitted on, or others of its columns.
+
+        Raises:
+            BackendError: matplotlib or jinja2 is not installed.
+            FileError: the path cannot be written.
         """
         from gdjax.report import write
 
@@ -181,7 +199,7 @@ class Run:
 
     @property
     def plot(self) -> Any:
-        """Plots, by matplotlib: `run.plot.cost()` and others."""
+        """A `gdjax.plots.Plots`: `run.plot.cost()` and others, by matplotlib."""
         from gdjax.plots import Plots
 
         return Plots(self)

@@ -33,12 +33,19 @@ class Schedule:
 
 
 def constant(rate: Rate = "auto") -> Schedule:
-    """The same rate at every step."""
+    """The same rate at every step.
+
+    Args:
+        rate: > 0, in the columns that the descent sees, or "auto".
+    """
     return Schedule(rate)
 
 
 def step(rate: Rate = "auto", *, every: int, decay: float = 0.5) -> Schedule:
     """The rate multiplied by `decay` after each `every` steps.
+
+    Raises:
+        UsageError: `every` is not positive.
 
     >>> step(1.0, every=2).factors(0, 5)
     array([1.  , 1.  , 0.5 , 0.5 , 0.25])
@@ -48,7 +55,14 @@ def step(rate: Rate = "auto", *, every: int, decay: float = 0.5) -> Schedule:
 
 
 def cosine(rate: Rate = "auto", *, steps: int, floor: float = 0.0) -> Schedule:
-    """Half a cosine from 1 to `floor` over `steps` steps (Loshchilov and Hutter, 2017), `floor` after."""
+    """Half a cosine from 1 to `floor` over `steps` steps (Loshchilov and Hutter, 2017), `floor` after.
+
+    Raises:
+        UsageError: `steps` is not positive.
+
+    >>> cosine(1.0, steps=4).factors(0, 5).round(2)
+    array([1.  , 0.85, 0.5 , 0.15, 0.  ])
+    """
     _positive("steps", steps)
 
     def factor(t: np.ndarray) -> np.ndarray:
@@ -59,7 +73,14 @@ def cosine(rate: Rate = "auto", *, steps: int, floor: float = 0.0) -> Schedule:
 
 
 def inverse(rate: Rate = "auto", *, half: float) -> Schedule:
-    """The factor 1 / (1 + t / half): half the rate after `half` steps (Robbins and Monro, 1951)."""
+    """The factor 1 / (1 + t / half): half the rate after `half` steps (Robbins and Monro, 1951).
+
+    Raises:
+        UsageError: `half` is not positive.
+
+    >>> inverse(1.0, half=2).factors(0, 3).round(2)
+    array([1.  , 0.67, 0.5 ])
+    """
     _positive("half", half)
     return Schedule(rate, lambda t: 1 / (1 + t / half), f"inverse(half={half})")
 

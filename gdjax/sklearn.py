@@ -77,7 +77,7 @@ class NeuronRegressor(RegressorMixin, _Neuron):  # type: ignore[misc]
             of `gdjax.fit`.
 
     Attributes:
-        coef_ (D,), intercept_: weights and bias, in the units of X.
+        coef_, intercept_: weights (D,) float64 and bias, in the units of X.
         status_, reason_, n_iter_: what became of it.
         run_: the `gdjax.Run`.
         n_features_in_, feature_names_in_: as in scikit-learn.
@@ -174,7 +174,7 @@ class NeuronClassifier(ClassifierMixin, _Neuron):  # type: ignore[misc]
 
     Attributes:
         classes_: (C,) sorted.
-        coef_: (D,) for two classes, (C, D) for more; intercept_ likewise.
+        coef_, intercept_: (D,) float64 and a float for two classes, (C, D) and (C,) for more.
         status_, reason_, n_iter_, run_, n_features_in_, feature_names_in_: as in `NeuronRegressor`.
 
     >>> X = np.array([[0.0], [1.0], [2.0], [3.0]])
@@ -313,7 +313,7 @@ class GroupedRegressor(NeuronRegressor):
 
     Attributes:
         groups_: (K,) keys, sorted.
-        coef_: (K, D), intercept_: (K,); NaN for a group that was not trained.
+        coef_, intercept_: (K, D) and (K,) float64; NaN for a group that was not trained.
         status_, reason_: (K,)
 
     >>> X = np.array([[0, 0.0], [0, 1.0], [0, 2.0], [1, 0.0], [1, 1.0], [1, 2.0]])
@@ -370,7 +370,11 @@ class GroupedRegressor(NeuronRegressor):
         return self
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> "GroupedRegressor":
-        """A group's neurons are not trained in parts."""
+        """A group's neurons are not trained in parts.
+
+        Raises:
+            UsageError: always.
+        """
         raise UsageError("GroupedRegressor: it has no partial_fit: fit it on all rows")
 
     def predict(self, X: Any) -> np.ndarray:

@@ -47,8 +47,8 @@ class Stream(ABC):
     """N samples at a source that is read again for each pass over them.
 
     Attributes:
-        shape: (N, D)
-        dtype: of X
+        shape: (N, D), N the rows of a weight over 0.
+        dtype: of X.
         features: D names.
         layout: how the rows lie.
     """
@@ -145,7 +145,17 @@ def block_rows(columns: int, itemsize: int, memory_limit: int) -> int:
 
 
 class ArrayStream(Stream):
-    """Arrays that are too large to be copied, such as those that `numpy.load(path, mmap_mode="r")` maps."""
+    """Arrays that are too large to be copied, such as those that `numpy.load(path, mmap_mode="r")` maps.
+
+    `gdjax.fit` makes one of X over its memory limit.
+
+    Args:
+        X: (N, D) real numbers.
+        y: (N,)
+        weight: (N,) float64 >= 0, or None for 1 each; rows of weight 0 are left out.
+        features: D names.
+        memory_limit: bytes; a block takes a 16th of it at most.
+    """
 
     def __init__(
         self, X: np.ndarray, y: np.ndarray, weight: np.ndarray | None, features: tuple[str, ...], memory_limit: int

@@ -139,6 +139,11 @@ def leaky_relu(leak: float = 0.01) -> Activation:
 def custom(name: str, value: Unary, slope: Unary, kinks: tuple[float, ...] = ()) -> Activation:
     """A user's own activation: a value and its slope, both elementwise functions of z.
 
+    Args:
+        name: for messages and pages.
+        value, slope: array -> array of the same shape and dtype.
+        kinks: the z at which the slope jumps.
+
     They must run on the arrays of the backend that trains them: operators and array methods run on all;
     `gdjax.Activation(name, build)` receives the namespace instead. `gdjax.fit` verifies the slope first.
     """

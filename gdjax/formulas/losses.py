@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from gdjax.errors import UsageError
 from gdjax.formulas.activations import Array, _Pair, exp, sigmoid, softplus
 
 Binary = Callable[[Array, Array], Array]
@@ -117,18 +118,27 @@ poisson = Loss("poisson", _poisson, link=exp.name, domain="nonnegative")
 
 
 def huber(delta: float = 1.0) -> Loss:
-    """Squared near 0, linear beyond `delta` > 0 (in the unit of y).
+    """Squared near 0, linear beyond `delta` > 0 (in the unit of y). Huber, 1964.
+
+    Raises:
+        UsageError: `delta` is no positive number.
 
     >>> huber(0.5).parameters
     (0.5,)
     """
     if not 0 < delta < float("inf"):
-        raise ValueError(f"huber: delta = {delta!r} must be a positive number")
+        raise UsageError(f"huber: delta = {delta!r} must be a positive number")
     return Loss("huber", _huber, (float(delta),), curvature_bound=1.0, shift_invariant=True)
 
 
 def custom(name: str, value: Binary, slope: Binary, domain: str = "real") -> Loss:
-    """A user's own loss: a value and its slope in the prediction, both elementwise functions of (prediction, y)."""
+    """A user's own loss: a value and its slope in the prediction, both elementwise functions of (prediction, y).
+
+    Args:
+        name: for messages and pages.
+        value, slope: two arrays of one shape and dtype -> one such array.
+        domain: what y must be: "real", "binary" (0 or 1) or "nonnegative".
+    """
     return Loss(name, _Pair(value, slope), domain=domain)
 
 

@@ -32,7 +32,16 @@ class Finding:
 
 @dataclass(frozen=True)
 class Component:
-    """One entry of the gradient at the counterexample."""
+    """One entry of the gradient at the counterexample.
+
+    Attributes:
+        name: such as "gradient[0][2] (d cost / d w[2])".
+        manual: what the gradient gave.
+        exact: the exact value, in digits.
+        nearest: the float that is nearest to it.
+        ulp: |manual - exact| in units in the last place of the dtype.
+        wrong: whether that is more than rounding explains.
+    """
 
     name: str
     manual: float
@@ -44,7 +53,13 @@ class Component:
 
 @dataclass(frozen=True)
 class Branch:
-    """One comparison: which of its outcomes were met, and which cannot be."""
+    """One comparison: which of its outcomes were met, and which cannot be.
+
+    Attributes:
+        site: where it stands.
+        of: whose it is, the cost's or the gradient's.
+        met, missing, impossible: outcomes, "true" and "false".
+    """
 
     site: str
     of: str
@@ -55,7 +70,14 @@ class Branch:
 
 @dataclass(frozen=True)
 class Input:
-    """One input that was tried."""
+    """One input that was tried.
+
+    Attributes:
+        label: how it was made.
+        sizes: name -> size.
+        outcome: "right", "wrong" or "last digits", whose difference is within the bound.
+        worst, allowed: the largest |difference| from the exact gradient, and the largest bound on one.
+    """
 
     label: str
     sizes: dict[str, int]
@@ -66,7 +88,22 @@ class Input:
 
 @dataclass(frozen=True)
 class Report:
-    """The verdict on a hand-derived gradient: "pass", "fail" or "inconclusive", and what it rests on."""
+    """The verdict on a hand-derived gradient, and what it rests on. True where it is "pass"; prints as text.
+
+    Attributes:
+        verdict: "pass", "fail" or "inconclusive".
+        findings: what was found, the failures among it.
+        name, dtype, kinks: what was verified, and as what.
+        component: the first wrong entry of the gradient, or None.
+        term: the term of the formula that is wrong, where one could be told, or None.
+        counterexample: Python that shows the failure, or None.
+        components: entries at the counterexample, the first ones and a wrong one.
+        inputs: those that were tried.
+        oracles: what the gradient was held against, in words.
+        coverage: the comparisons of the cost and the gradient.
+        seconds: how long it took.
+        parts: the reports of which this one is made.
+    """
 
     verdict: str
     findings: tuple[Finding, ...] = ()
