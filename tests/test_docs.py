@@ -8,6 +8,7 @@ Other blocks (sh, toml, text) are for reading.
 from __future__ import annotations
 
 import doctest
+import importlib.util
 import os
 import re
 import subprocess
@@ -98,3 +99,14 @@ def test_a_wrong_block_is_seen(tmp_path: Path) -> None:
 def test_the_math_has_every_equation() -> None:
     numbers = {int(n) for n in re.findall(r"\b\d+\b", (ROOT / "docs" / "math.md").read_text(encoding="utf-8"))}
     assert set(range(1, 34)) <= numbers
+
+
+def test_the_reference_is_that_of_the_docstrings() -> None:
+    script = ROOT / "docs" / "make_reference.py"
+    spec = importlib.util.spec_from_file_location("make_reference", script)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    made = module.page() == module.PAGE.read_text(encoding="utf-8")
+    assert made, "docs/reference.md is out of date: run python docs/make_reference.py"
