@@ -11,6 +11,7 @@ from gdjax.errors import DataError, UsageError
 from gdjax.groups import lookup
 from gdjax.neuron import Neuron
 from gdjax.runstate import RunState
+from gdjax.stream import Stream
 
 
 @dataclass(frozen=True, repr=False)
@@ -94,7 +95,7 @@ class Run:
         """The activation's value at each row: (N,); for a sweep (K, N).
 
         Args:
-            X: (N, D) in the columns of the fit, in their order; a data frame is matched by name.
+            X: (N, D) in the columns of the fit, in their order; a data frame is matched by name; a stream is read once.
             groups: keys of the rows, for a run with groups.
             untrained: what rows of a group that has no parameters get: "nan", with a warning that counts
                 them, or "error".
@@ -102,6 +103,12 @@ class Run:
         Raises:
             DataError: other columns than at fit, or with `untrained="error"` such rows.
         """
+        if isinstance(X, Stream) and groups is None:
+            if X.features != tuple(self.feature_names):
+                raise DataError(
+                    f"X: columns {', '.join(X.features[:8])}: the run has {', '.join(self.feature_names[:8])}"
+                )
+            return np.concatenate([self.predict(block.X) for block in X.read()], axis=-1)
         X = self._columns(X)
         if untrained not in ("nan", "error"):
             raise UsageError(f'untrained = {untrained!r} must be "nan" or "error"')

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from cyclopts import Parameter
 
+from gdjax.arguments import memory
 from gdjax.cli.options import OUTPUT, OutputOptions
 from gdjax.cli.output import console, print_json, safe
+from gdjax.stream import Stream
 
 if TYPE_CHECKING:
     from gdjax.run import Run
@@ -27,6 +29,7 @@ def predict(
     /,
     *,
     missing: Annotated[Literal["error", "drop"], Parameter(help="What an empty cell does.")] = "error",
+    memory_limit: Annotated[int | None, Parameter(help="Bytes over which the table is read in blocks.")] = None,
     unseen: Annotated[Literal["error", "zero"], Parameter(help="What a category that fit did not see does.")] = "error",
     untrained: Annotated[Literal["nan", "error"], Parameter(help="What a group without a neuron gets.")] = "nan",
     output: OutputOptions = OUTPUT,
@@ -39,11 +42,13 @@ def predict(
 
     output.check(run, table)
     fitted = gdjax.load(run)
-    data = read_like(fitted, table, missing=missing, unseen=unseen)
+    data = read_like(fitted, table, missing=missing, unseen=unseen, memory_limit=memory(memory_limit))
     values = fitted.predict(data.X, data.groups, untrained=untrained)
     if values.ndim == 2:
         values = values[fitted.best()]
     rows = np.arange(len(values)) if data.rows is None else data.rows
+    if isinstance(data.X, Stream) and missing == "drop":
+        rows = np.concatenate([block.row for block in data.X.read()])
     if output.json:
         print_json({"rows": len(values), "row": rows, "prediction": values})
     elif output.output is None:

@@ -22,7 +22,7 @@ WINDOW_BLOCKS = 4
 class TableStream(Stream):
     """The rows of a table that a reading asks for.
 
-    A first pass learns how the columns are made into X, and how many rows of each block count.
+    y is 0 where the reading has no target. A first pass learns how the columns are made into X, and how many rows of each block count.
 
     Raises:
         FileError, DataError: as `gdjax.tables.read`.
@@ -65,8 +65,12 @@ class TableStream(Stream):
             X = reading.encoded(self.columns, cells, place, order="F")
             y = reading.vector(reading.target, cells)
             weight = reading.vector(reading.weighted, cells)
-            assert y is not None
-            yield Block(X, y, np.ones(len(y)) if weight is None else weight.astype(np.float64), row)
+            yield Block(
+                X,
+                np.zeros(len(row)) if y is None else y,
+                np.ones(len(row)) if weight is None else weight.astype(np.float64),
+                row,
+            )
         if met != len(expected):
             raise FileError(f"{reading.source.label}: it changed while it was read: start again")
 

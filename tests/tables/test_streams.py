@@ -10,6 +10,7 @@ import pytest
 
 import gdjax
 from gdjax import Neuron, tables
+from gdjax.cli import main
 from gdjax.errors import DataError, FileError
 
 LIMIT = 1 << 20
@@ -63,6 +64,28 @@ def test_a_run_on_a_stream_predicts_the_table(parquet, tmp_path):
     assert run.feature_names == held.feature_names
     other = gdjax.fit(Neuron("identity", l2=1e-3), held.X, held.y, features=held.feature_names, backend="numpy")
     np.testing.assert_allclose(run.predict(held.X), other.predict(held.X), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(run.predict(streamed.X), run.predict(held.X), rtol=1e-12, atol=1e-12)
+    with pytest.raises(DataError, match="X: columns z: the run has a, z, carrier=AA"):
+        run.predict(tables.read(parquet, target="y", features=["z"], memory_limit=LIMIT // 4).X)
+
+
+def test_the_command_line_fits_and_predicts_in_blocks(parquet, tmp_path, capsys):
+    def gdjax_command(*arguments):
+        with pytest.raises(SystemExit) as left:
+            main([str(argument) for argument in arguments])
+        assert not left.value.code
+        return capsys.readouterr().out
+
+    run, limit = tmp_path / "run", ["--missing", "drop", "--memory-limit", LIMIT]
+    given = ["--target", "y", "--activation", "identity", "--backend", "numpy", "-q", "-o", run]
+    gdjax_command("fit", parquet, *given, *limit)
+    streamed = gdjax_command("predict", run, parquet, *limit)
+    held = gdjax_command("predict", run, parquet, *limit[:2])
+    assert len(streamed.splitlines()) == len(held.splitlines()) < ROWS
+    for one, other in zip(streamed.splitlines()[1:], held.splitlines()[1:], strict=True):
+        (row, value), (row_held, value_held) = one.split(","), other.split(",")
+        assert row == row_held
+        assert float(value) == pytest.approx(float(value_held), rel=1e-12)
 
 
 def test_mini_batches_of_row_groups(parquet):
