@@ -220,7 +220,8 @@ class Judge:
         if not held.size:
             return ""
         names = ", ".join(repr(self.on.problem.data.features[j]) for j in held[:5])
-        return f"constant column {names}: weight 0" + (f" ({len(held)} such)" if len(held) > 5 else "")
+        what = f"constant column{'s' * (len(held) > 1)} {names}: weight 0"
+        return what + (f" ({len(held)} such)" if len(held) > 5 else "")
 
     def _end_converged(self, rows: np.ndarray, theta: np.ndarray, cost: np.ndarray) -> None:
         run, slab = self.on.run, self.on.slab

@@ -22,7 +22,8 @@ WINDOW_BLOCKS = 4
 class TableStream(Stream):
     """The rows of a table that a reading asks for.
 
-    y is 0 where the reading has no target. A first pass learns how the columns are made into X, and how many rows of each block count.
+    A first pass learns how the columns are made into X, and how many rows of each block count. y is 0 where the
+    reading has no target.
 
     Raises:
         FileError, DataError: as `gdjax.tables.read`.

@@ -174,7 +174,7 @@ def test_a_relu_start_lives_where_nearly_all_y_are_zero(backend_name):
 
 def test_a_relu_of_constant_columns_is_the_mean(backend_name):
     run = gdjax.fit(Neuron(), np.full((4, 2), 7.0), np.array([0.0, 2.0, 3.0, 4.0]), backend=backend_name)
-    assert (run.status, run.reason) == ("converged", "constant column 'x0', 'x1': weight 0")
+    assert (run.status, run.reason) == ("converged", "constant columns 'x0', 'x1': weight 0")
     assert run.bias == pytest.approx(2.25, rel=1e-12)
 
 
