@@ -170,12 +170,7 @@ def settle(sides: Sides) -> Sides:
     if not kinked.any():
         return sides
     places = np.flatnonzero(kinked.reshape(-1))
-    one = ex.to_fractions(ex.take(left, places, 1))
-    two = ex.to_fractions(ex.take(right, places, 1))
-    chosen = np.empty(one.shape, object)
-    for j in range(len(places)):
-        chosen[:, j] = _nearest_zero(one[:, j], two[:, j])
-    settled = ex.from_object(chosen)
+    settled = _nearest_zero(ex.take(left, places, 1), ex.take(right, places, 1))
     index = np.arange(kinked.size)
     index[places] = kinked.size + np.arange(len(places))
     index = index.reshape(kinked.shape)
@@ -187,12 +182,22 @@ def settle(sides: Sides) -> Sides:
     return (Dual(a.value, replaced(left), a.depends), Dual(b.value, replaced(right), b.depends))
 
 
-def _nearest_zero(a: Array, b: Array) -> list[Any]:
-    step = [y - x for x, y in zip(a, b, strict=True)]
-    length = sum(s * s for s in step)
-    t = -sum(x * s for x, s in zip(a, step, strict=True)) / length if length else Fraction(0)
-    t = min(max(t, Fraction(0)), Fraction(1))
-    return [x + t * s for x, s in zip(a, step, strict=True)]
+def _nearest_zero(a: Exact, b: Exact) -> Exact:
+    """Column by column, the point a + t (b - a), 0 <= t <= 1, nearest to zero: t = -a.(b - a) / |b - a|^2 within."""
+    step = ex.subtract(b, a)
+    along = ex.negative(ex.total(ex.multiply(a, step), (0,)))
+    length = ex.total(ex.multiply(step, step), (0,))
+    ahead, _ = ex.compare(along, ex.zeros(along.shape))
+    short, _ = ex.compare(length, along)
+    nearest = ex.where(ahead, b, a)
+    within = np.flatnonzero(ahead & short)
+    if not within.size:
+        return nearest
+    t = ex.divide(ex.take(along, within), ex.take(length, within))
+    inner = ex.add(ex.take(a, within, 1), ex.multiply(ex.take(step, within, 1), t))
+    index = np.arange(along.num.size)
+    index[within] = along.num.size + np.arange(within.size)
+    return ex.take(ex.concatenate([nearest, inner], 1), index, 1)
 
 
 def _direction(count: int, seed: int = 0) -> Exact:

@@ -33,9 +33,10 @@ class Steering:
     domains: tuple[Domain, ...]
     dtype: Any
 
-    def met(self, args: Sequence[Any]) -> list[Meeting]:
+    def met(self, args: Sequence[Any], slopes: bool = True) -> list[Meeting]:
+        """Every comparison made at an input, with its slopes along what may be moved."""
         try:
-            return meetings(self.program, args, self.movable)
+            return meetings(self.program, args, self.movable if slopes else ())
         except Uninterpreted:
             return []
 
