@@ -8,6 +8,7 @@ import numpy as np
 from gdjax import status as st
 from gdjax.errors import UsageError
 from gdjax.neuron import Neuron
+from gdjax.sweeping import sweep
 
 RATES = 64
 
@@ -71,15 +72,12 @@ def learning_rates(
     Raises:
         UsageError: the neuron cannot be trained at any rate, such as a ReLU without a positive y.
     """
-    from gdjax.fitting import fit
-    from gdjax.sweeping import sweep
-
     shared = {"backend": backend, "dtype": dtype, "seed": seed, "tolerance": 0.0, "verify": False, **given}
     method = str(given.get("method", "nesterov"))
-    probe = fit(neuron, X, y, steps=1, **shared)
-    automatic = float(probe.learning_rate)
+    probe = sweep(neuron, X, y, steps=1, **shared)
+    automatic = float(np.asarray(probe.learning_rate)[0])
     if not np.isfinite(automatic):
-        raise UsageError(f"learning_rate: none can be found, the neuron is not trained ({probe.reason})")
+        raise UsageError(f"learning_rate: none can be found, the neuron is not trained ({probe.reason[0]})")
     largest = 1 / automatic if method in ("plain", "nesterov") else 0.1 / automatic if method == "momentum" else 0.0
     rates = np.geomspace(1e-3, 1e2, RATES) * automatic
     swept = sweep(neuron, X, y, learning_rate=rates, steps=SHORT, **shared)
