@@ -85,10 +85,11 @@ def judged(
     closest = [ex.to_float(exact) for exact in target]
     errors = [_distance(out, exact) for out, exact in zip(outputs, target, strict=True)]
     bound = bounds(errors)
+    segment = kinks == "subgradient" and answer.kind == "kink"
+    loosest = _along_segment(bound.loose, answer) if segment else bound.loose
     allowed, wrong, last = [], [], []
-    for out, close, error, tight, loose in zip(outputs, closest, errors, bound.tight, bound.loose, strict=True):
+    for out, close, error, tight, loose in zip(outputs, closest, errors, bound.tight, loosest, strict=True):
         finite = np.isfinite(np.asarray(out, np.float64))
-        segment = kinks == "subgradient" and answer.kind == "kink"
         limit = np.where((tight == 0) & (not segment), 0.0, loose)
         judgeable = (np.abs(close) < top / 4) & np.isfinite(limit)
         off = judgeable & (error > limit)
@@ -99,6 +100,18 @@ def judged(
     return Observation(
         case, answer, tuple(outputs), tuple(closest), tuple(errors), tuple(allowed), tuple(wrong), tuple(last)
     )
+
+
+def _along_segment(bounds: Sequence[Array], answer: Answer) -> tuple[Array, ...]:
+    """Bounds of a distance to the nearest point of a segment: an error in one entry moves that point in all."""
+    if answer.sides is None:
+        return tuple(bounds)
+    steps = [np.abs(ex.to_float(ex.subtract(b, a))) for a, b in zip(*answer.sides, strict=True)]
+    length = sum(float(np.sum(s * s)) for s in steps)
+    if not length:
+        return tuple(bounds)
+    moved = sum(float(np.sum(s * b)) for s, b in zip(steps, bounds, strict=True)) / length
+    return tuple(b + s * moved for s, b in zip(steps, bounds, strict=True))
 
 
 def _distance(out: Array, exact: Exact) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
@@ -152,6 +152,15 @@ def meetings(program: Program, args: Sequence[Any], wrt: Sequence[int], limit: f
     A = Duals(None, program.context(limit, met.append))
     program.run(Walk([A]), args, inputs(args, program.varying, wrt))
     return met
+
+
+def compares(program: Program, args: Sequence[Any], place: int, limit: float = 5.0) -> bool:
+    """Whether the program compares anything that depends on one of its arguments."""
+    met: list[Meeting] = []
+    given = inputs(args, program.varying, ())
+    followed = [tuple(replace(s, depends=i == place) for s in v) for i, v in zip(program.varying, given, strict=True)]
+    program.run(Walk([Duals(None, program.context(limit, met.append))]), args, followed)
+    return bool(met)
 
 
 def settle(sides: Sides) -> Sides:
