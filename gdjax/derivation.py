@@ -193,7 +193,12 @@ def explain(neuron: Neuron, params: Params, X: Any, y: Any, *, learning_rate: fl
 
     formula = neuron.formula
     # NumPy's side may overflow where an equation then says so
-    with jax.enable_x64(True), jax.default_device(jax.devices("cpu")[0]), np.errstate(over="ignore", invalid="ignore"):
+    with (
+        jax.enable_x64(True),
+        jax.numpy_rank_promotion("allow"),
+        jax.default_device(jax.devices("cpu")[0]),
+        np.errstate(over="ignore", invalid="ignore"),
+    ):
         hand = equations.make_hand(jax, formula, at, rows, target, float(eta))
         lines = equations.walk(hand, equations.make_oracle(jax, formula), formula, float(eta))
         checked = tuple(_check(line, rows.shape) for line in lines)

@@ -39,7 +39,8 @@ class Transformation:
             updates, state = self.given.update(g, self._tree(row, at), at)
             return updates.astype(at.dtype), self._flat(state, at.dtype)
 
-        with jax.enable_x64(theta.dtype == np.float64):
+        # optax raises decay to integer powers
+        with jax.enable_x64(theta.dtype == np.float64), jax.numpy_dtype_promotion("standard"):
             added, after = jax.vmap(one)(gradient, memory, theta)
         return added, after
 

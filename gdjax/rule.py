@@ -5,6 +5,7 @@ Parameters stand in one array theta (K, P), P = D + 1, the bias last. Backends l
 how the data is walked is theirs.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -160,11 +161,11 @@ def make_advance(xp: Any, rule: Rule) -> Callable[[State, Knobs, Evaluate, Array
             velocity = MOMENTUM * velocity + gradient
             candidate = state.point - step * velocity
         elif rule.method == "adam":
-            t = (state.step + 1)[..., None]
+            t = xp.asarray(state.step + 1, dtype=rate.dtype)[..., None]
             velocity = ADAM_BETA1 * velocity + (1 - ADAM_BETA1) * gradient
             second = ADAM_BETA2 * second + (1 - ADAM_BETA2) * gradient * gradient
-            correction = xp.asarray(1 - ADAM_BETA1**t, dtype=rate.dtype)
-            correction2 = xp.asarray(1 - ADAM_BETA2**t, dtype=rate.dtype)
+            # 1 - beta^t, its digits kept where beta is near 1
+            correction, correction2 = -xp.expm1(math.log(ADAM_BETA1) * t), -xp.expm1(math.log(ADAM_BETA2) * t)
             candidate = state.point - step * (velocity / correction) / (xp.sqrt(second / correction2) + ADAM_EPS)
         else:
             candidate = state.point - step * gradient

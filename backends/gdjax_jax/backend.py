@@ -1,6 +1,5 @@
 """JAX: the hand-derived gradient jitted, a chunk of steps as one program, on CPU, GPU and TPU."""
 
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from gdjax.protocol import Chunk
 from gdjax.rule import Knobs, Rule, State
 from gdjax.samples import Samples
 from gdjax_jax import programs
+from gdjax_jax.scope import scope
 from gdjax_jax.sums import AXIS, P, beside, mesh_of
 
 SPREAD_BYTES = 1 << 23
@@ -58,7 +58,7 @@ class JaxBackend:
         """A copy of `x` on the device: on CPU `device_put` may alias the caller's memory, so it is copied first."""
         if isinstance(x, jax.Array) and x.dtype == self._dtype_of(x):
             return x
-        with self._scope():
+        with scope(self.dtype):
             x = np.asarray(x)
             dtype = self._dtype_of(x)
             # a view that nobody may write to cannot change under us
@@ -71,19 +71,19 @@ class JaxBackend:
 
     def cost_and_gradient(self, formula: Formula, theta: Any, samples: Samples) -> tuple[jax.Array, jax.Array]:
         """See `gdjax.protocol.Backend`."""
-        with self._scope():
+        with scope(self.dtype):
             return programs.cost_and_gradient(formula, self.asarray(theta), beside(samples), mesh_of(samples.X))
 
     def grad(self, formula: Formula, theta: Any, samples: Samples) -> jax.Array:
         """The gradient by `jax.grad` of the cost alone, which never sees a hand-written slope."""
-        with self._scope():
+        with scope(self.dtype):
             return programs.grad(formula, self.asarray(theta), beside(samples))
 
     def descend(
         self, formula: Formula, rule: Rule, samples: Samples, rows: np.ndarray, state: State, knobs: Knobs, chunk: Chunk
     ) -> tuple[State, np.ndarray | None]:
         """See `gdjax.protocol.Backend`."""
-        with self._scope():
+        with scope(self.dtype):
             return programs.run(formula, rule, beside(samples), rows, state, knobs, chunk, self.dtype)
 
     def keep_programs(self, folder: Path) -> None:
@@ -106,9 +106,6 @@ class JaxBackend:
                 return NamedSharding(mesh, P(AXIS))
         # left uncommitted, so that it goes where the rows are
         return None if self.device is None else self._device()
-
-    def _scope(self) -> AbstractContextManager[Any]:
-        return jax.enable_x64(self.dtype == "float64")
 
     def _device(self) -> jax.Device:
         kind, _, index = (self.device or "").partition(":")

@@ -15,6 +15,7 @@ from gdjax.protocol import Chunk
 from gdjax.rule import RUNNING, STATIONARY, Knobs, Rule, State, make_advance
 from gdjax.samples import Samples, block_sums
 from gdjax_jax.packing import Layout, Packed, layout_of, pack, unpack
+from gdjax_jax.scope import scope
 from gdjax_jax.sums import evaluate, evaluator, matmul, mesh_of
 
 TILE_BYTES = 1 << 18
@@ -180,7 +181,7 @@ def run(
         batches = None if chunk.batches is None else chunk.batches[:, at]
         some = chunk._replace(batches=batches)
         first, fixed = Packed(*(a[at] for a in now)), Packed(*(a[at] for a in held))
-        with jax.enable_x64(dtype == "float64"):  # a thread has a context of its own
+        with scope(dtype):  # a thread has a context of its own
             return _dispatch(plan, samples, rows[at], first, fixed, knobs.penalised, some, dtype)
 
     with ThreadPoolExecutor(2) as pool:

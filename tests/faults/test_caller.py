@@ -99,6 +99,17 @@ def test_a_caller_s_x64_does_not_change_what_it_gives(tmp_path: Path) -> None:
     assert default.weights.tobytes() == other.weights.tobytes()
 
 
+def test_a_caller_may_have_jax_strict(tmp_path: Path) -> None:
+    import jax
+
+    with jax.numpy_rank_promotion("raise"), jax.numpy_dtype_promotion("strict"):
+        everything("jax", tmp_path)
+        strict = gdjax.fit(Neuron(l1=0.01), X, Y, method="adam", backend="jax", steps=100)
+        gdjax.explain(Neuron(), Params(np.ones(3), 0.5), X[:3], Y[:3])
+    plain = gdjax.fit(Neuron(l1=0.01), X, Y, method="adam", backend="jax", steps=100)
+    assert strict.weights.tobytes() == plain.weights.tobytes()
+
+
 def strided() -> Iterator[tuple[str, np.ndarray]]:
     """X in every layout there is: all equal X."""
     wide = np.full((120, 6), np.nan)
