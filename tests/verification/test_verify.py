@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import jax
@@ -84,6 +85,34 @@ def test_a_black_box_is_judged_by_taylor() -> None:
 
     assert gdjax.verify(cost, lambda x: (2 * x,), (np.array([1.0, 2.0]),), wrt=(0,)).verdict == "inconclusive"
     assert gdjax.verify(cost, lambda x: (2.1 * x,), (np.array([1.0, 2.0]),), wrt=(0,)).verdict == "fail"
+
+
+def test_a_slow_machine_tries_the_same_inputs() -> None:
+    """Work is counted, not timed: a gradient that takes its time is judged on as much, and no more."""
+    right = RELU.gradient(np)
+
+    def slow(*args):
+        time.sleep(0.005)
+        return right(*args)
+
+    quick, late = (gdjax.verify(RELU.cost, g, example(), shapes=SHAPES, seconds=0.3) for g in (right, slow))
+    assert any("seconds= allows more" in f.message for f in quick.findings)
+    assert [(i.label, i.sizes, i.outcome) for i in late.inputs] == [(i.label, i.sizes, i.outcome) for i in quick.inputs]
+    assert late.verdict == quick.verdict
+
+
+def test_a_hang_is_inconclusive(monkeypatch: pytest.MonkeyPatch) -> None:
+    from gdjax.verification import check
+
+    monkeypatch.setattr(check, "_GRACE", 0.5)
+
+    def sleeps(*args):
+        time.sleep(0.1)
+        return RELU.gradient(np)(*args)
+
+    report = gdjax.verify(RELU.cost, sleeps, example(), shapes=SHAPES, seconds=0.01)
+    assert report.verdict == "inconclusive"
+    assert "still it was not done" in report.findings[-1].message
 
 
 def test_a_branch_of_the_gradient_alone_is_driven_to() -> None:
