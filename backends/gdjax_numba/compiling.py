@@ -39,6 +39,7 @@ from gdjax_numba.simd import dots, panel, transpose
 
 real = np.{dtype}
 CALLS = {calls}
+TALL, WIDE = {shape}
 # NaN and infinity keep their meaning: no nnan, no ninf
 COMMON = dict(nogil=True, error_model="numpy", fastmath={{"reassoc", "contract", "nsz"}}, no_cfunc_wrapper=True)
 INNER = dict(COMMON, no_cpython_wrapper=True)
@@ -66,7 +67,9 @@ def program(formula: Formula, rule: Rule, dtype: str) -> ModuleType:
         ) from error
     calls, text = _rule_text(rule, real)
     title = f"{formula.activation.name}, {formula.loss.name}, {rule}, {dtype}".replace("\\", "/").replace('"', "'")
-    head = HEAD.format(title=title, dtype=dtype, calls=calls, cache=folder is not None)
+    head = HEAD.format(
+        title=title, dtype=dtype, calls=calls, shape=f"{simd.TALL}, {simd.WIDE}", cache=folder is not None
+    )
     source = "\n\n".join([head, *body, *text, inspect.getsource(walks).partition(MARK)[2]])
     # numba's cache sees this file alone change, so its name carries all else that it depends on
     digest = hashlib.sha256((source + inspect.getsource(simd) + numba.__version__).encode()).hexdigest()[:20]

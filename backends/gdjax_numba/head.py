@@ -6,11 +6,11 @@ import numpy as np
 from numba import njit, prange
 
 from gdjax.rule import RUNNING
-from gdjax_numba.simd import dots, panel, transpose
+from gdjax_numba.simd import TALL, WIDE, dots, panel, transpose
 
 __all__ = [
-    "CALLS", "ENTRY", "INNER", "RUNNING", "Any", "argument", "cost", "dots", "finish", "njit", "np", "panel", "prange",
-    "real", "slope", "transpose",
+    "CALLS", "ENTRY", "INNER", "RUNNING", "TALL", "WIDE", "Any", "argument", "cost", "dots", "finish", "njit", "np",
+    "panel", "prange", "real", "slope", "transpose",
 ]  # fmt: skip
 
 real: Any = np.float32

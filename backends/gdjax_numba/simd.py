@@ -8,7 +8,7 @@ checked, and nothing allocated.
 from collections.abc import Callable
 from typing import Any
 
-from llvmlite import ir  # type: ignore[import-untyped]
+from llvmlite import binding, ir  # type: ignore[import-untyped]
 from numba import extending
 from numba.core import cgutils, types
 from numba.core.errors import TypingError
@@ -16,6 +16,9 @@ from numba.np import arrayobj
 
 VECTOR_BYTES = 64
 """One AVX-512 register, two of AVX2, four of SSE or NEON: LLVM splits what the machine lacks."""
+
+TALL, WIDE = (8, 2) if binding.get_host_cpu_features().get("avx512f") else (4, 1)
+"""Rows and vectors whose sums a product of many rows keeps in registers: half of 32, or of 16 that are half as long."""
 
 # what calls an intrinsic passes no typing context, and gets what LLVM returns
 intrinsic: Any = extending.intrinsic
@@ -89,6 +92,25 @@ class _Code:
             parts = [self.builder.fadd(x, y) for x, y in zip(parts[::2], parts[1::2], strict=True)]
         return parts[0]
 
+    def across(self, rows: list[Any]) -> Any:
+        """The sum over the lanes of each of as many vectors as one has lanes.
+
+        Each round joins two vectors into one whose halves of rows are added: half the shuffles of a transpose.
+        """
+        part = self.lanes // 2
+        while part:
+            low = [i for start in range(0, self.lanes, 2 * part) for i in range(start, start + part)]
+            low += [self.lanes + i for i in low]
+            left, right = (
+                ir.Constant(ir.VectorType(WORD, self.lanes), places) for places in (low, [i + part for i in low])
+            )
+            rows = [
+                self.builder.fadd(self.builder.shuffle_vector(x, y, left), self.builder.shuffle_vector(x, y, right))
+                for x, y in zip(rows[::2], rows[1::2], strict=True)
+            ]
+            part //= 2
+        return rows[0]
+
     def transposed(self, rows: list[Any]) -> list[Any]:
         """As many vectors as each has lanes, transposed.
 
@@ -147,19 +169,18 @@ def _one_dtype(*arrays: Any) -> None:
 @intrinsic
 def panel(
     typing: Any, A: Any, a0: Any, a_row: Any, B: Any, b0: Any, b_row: Any, count: Any, C: Any, c0: Any, c_row: Any,
-    rows: Any, vectors: Any,
+    rows: Any, vectors: Any, parts: Any,
 ) -> Any:  # fmt: skip
     """C[m, v] += sum_t A[m, t] B[t, v] for `rows` m, `count` t, and `vectors` times 64 bytes of v.
 
-    `rows` and `vectors`, at most 4, are literals: their product of sums stays in registers. The order of each sum
-    depends on `vectors` and `count` alone, so that a row's bits do not depend on the rows beside it.
+    Each sum is taken in `parts`, independent so that they hide the latency of the multiply-add. `rows`, `vectors` and
+    `parts` are literals: their product of sums stays in registers. The order of each sum depends on `parts` and `count`
+    alone, so that a row's bits do not depend on the rows beside it.
     """
     _one_dtype(A, B, C)
-    if not (isinstance(rows, types.IntegerLiteral) and isinstance(vectors, types.IntegerLiteral)):
-        raise TypingError("panel: rows and vectors must be literal integers")
-    height, width = rows.literal_value, vectors.literal_value
-    # independent sums hide the latency of the multiply-add
-    ways = max(1, 4 // width)
+    if not all(isinstance(n, types.IntegerLiteral) for n in (rows, vectors, parts)):
+        raise TypingError("panel: rows, vectors and parts must be literal integers")
+    height, width, ways = rows.literal_value, vectors.literal_value, parts.literal_value
 
     def write(code: _Code, pointers: list[Any], integers: list[Any]) -> None:
         (a, b, c), (a_step, b_step, total, c_step) = pointers, integers
@@ -192,10 +213,10 @@ def panel(
                 code.store(builder.fadd(code.load(c, offset), part), c, offset)
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        name = f"panel_{height}_{width}"
+        name = f"panel_{height}_{width}_{ways}"
         return _call(context, builder, sig, args, name, {0: 1, 3: 4, 7: 8}, [2, 5, 6, 9], write)
 
-    return types.void(A, a0, a_row, B, b0, b_row, count, C, c0, c_row, rows, vectors), generate
+    return types.void(A, a0, a_row, B, b0, b_row, count, C, c0, c_row, rows, vectors, parts), generate
 
 
 @intrinsic
@@ -221,7 +242,7 @@ def dots(typing: Any, A: Any, a0: Any, a_row: Any, B: Any, b0: Any, vectors: Any
 
         code.loop(INDEX(0), INDEX(code.lanes), 1, [], one_row)
         held = [builder.load(builder.gep(sums, [INDEX(m)])) for m in range(code.lanes)]
-        code.store(code.total(code.transposed(held)), c, INDEX(0))
+        code.store(code.across(held), c, INDEX(0))
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return _call(context, builder, sig, args, "dots", {0: 1, 3: 4, 6: 7}, [2, 5], write)

@@ -31,28 +31,35 @@ def multiply(A: Any, a0: Any, a_row: Any, B: Any, b0: Any, b_row: Any, count: An
              rows: Any, columns: Any) -> None:  # fmt: skip
     """C += A B for `rows` by `columns`, a multiple of LANES, of C; offsets and strides as for `panel`."""
     m = 0
-    while m + 4 <= rows:
-        v = 0
-        while v + 4 * LANES <= columns:
-            panel(A, a0 + m * a_row, a_row, B, b0 + v, b_row, count, C, c0 + m * c_row + v, c_row, 4, 4)
-            v += 4 * LANES
-        if v + 2 * LANES <= columns:
-            panel(A, a0 + m * a_row, a_row, B, b0 + v, b_row, count, C, c0 + m * c_row + v, c_row, 4, 2)
-            v += 2 * LANES
-        if v < columns:
-            panel(A, a0 + m * a_row, a_row, B, b0 + v, b_row, count, C, c0 + m * c_row + v, c_row, 4, 1)
-        m += 4
     while m < rows:
+        at, to = a0 + m * a_row, c0 + m * c_row
+        tall = m + TALL <= rows
         v = 0
-        while v + 4 * LANES <= columns:
-            panel(A, a0 + m * a_row, a_row, B, b0 + v, b_row, count, C, c0 + m * c_row + v, c_row, 1, 4)
-            v += 4 * LANES
-        if v + 2 * LANES <= columns:
-            panel(A, a0 + m * a_row, a_row, B, b0 + v, b_row, count, C, c0 + m * c_row + v, c_row, 1, 2)
-            v += 2 * LANES
-        if v < columns:
-            panel(A, a0 + m * a_row, a_row, B, b0 + v, b_row, count, C, c0 + m * c_row + v, c_row, 1, 1)
-        m += 1
+        while v < columns:
+            if tall and v + WIDE * LANES <= columns:
+                panel(A, at, a_row, B, b0 + v, b_row, count, C, to + v, c_row, TALL, WIDE, 1)
+                v += WIDE * LANES
+            elif tall:
+                panel(A, at, a_row, B, b0 + v, b_row, count, C, to + v, c_row, TALL, 1, 1)
+                v += LANES
+            else:
+                panel(A, at, a_row, B, b0 + v, b_row, count, C, to + v, c_row, 1, 1, 1)
+                v += LANES
+        m += TALL if tall else 1
+
+
+@njit(**INNER)
+def multiply_row(A: Any, B: Any, b0: Any, b_row: Any, count: Any, C: Any, columns: Any) -> None:
+    """C += A B for one row of C."""
+    v = 0
+    while v + 4 * LANES <= columns:
+        panel(A, 0, 0, B, b0 + v, b_row, count, C, v, 0, 1, 4, 1)
+        v += 4 * LANES
+    if v + 2 * LANES <= columns:
+        panel(A, 0, 0, B, b0 + v, b_row, count, C, v, 0, 1, 2, 2)
+        v += 2 * LANES
+    if v < columns:
+        panel(A, 0, 0, B, b0 + v, b_row, count, C, v, 0, 1, 1, 4)
 
 
 @njit(**INNER)
@@ -109,7 +116,7 @@ def block_one(source: Any, at: Any, stride: Any, count: Any, length: Any, y: Any
     for n in range(count, length):
         z[n] = 0
     sums = pointwise(z[:count], bias, y, weight)
-    multiply(z, 0, 0, source, at, stride, length, gradient, 0, 0, 1, wide)
+    multiply_row(z, source, at, stride, length, gradient, wide)
     return sums
 
 
@@ -173,10 +180,13 @@ def range_many(X: Any, y: Any, weight: Any, fold: Any, start: Any, stop: Any, th
             targets[n] = y[at + n] if n < rows else real(0)
         z[:] = 0
         multiply(weights, 0, D, by_feature, 0, ROWS, D, z, 0, ROWS, count, ROWS)
+        held = -1
         for k in range(count):
             f = fold[first + k]
-            for n in range(ROWS):
-                shares[n] = weight[f, at + n] if n < rows else real(0)
+            if f != held:
+                for n in range(ROWS):
+                    shares[n] = weight[f, at + n] if n < rows else real(0)
+                held = f
             c, r = pointwise(z[k * ROWS : (k + 1) * ROWS], theta[first + k, D], targets, shares)
             out[k, D + 1] += c
             out[k, D] += r
@@ -264,11 +274,11 @@ def evaluate_resident(D: Any, by_feature: Any, by_row: Any, y: Any, weight: Any,
     for n in range(len(z)):
         z[n] = 0
     for q in range(len(z) // ROWS):
-        panel(theta, 0, 0, by_feature, q * ROWS * wide, ROWS, D, z, q * ROWS, 0, 1, 4)
+        panel(theta, 0, 0, by_feature, q * ROWS * wide, ROWS, D, z, q * ROWS, 0, 1, 4, 1)
     cost_sum, slope_sum = pointwise(z, theta[D], y, weight)
     for j in range(wide):
         sums[j] = 0
-    multiply(z, 0, 0, by_row, 0, wide, len(z), sums, 0, 0, 1, wide)
+    multiply_row(z, by_row, 0, wide, len(z), sums, wide)
     for j in range(D):
         gradient[j] = sums[j] / mass
     gradient[D] = slope_sum / mass
