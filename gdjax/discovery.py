@@ -89,9 +89,10 @@ def load(name: str) -> Any:
         own = entry.module.partition(".")[0]
         if missing in ("", own, "gdjax"):
             raise
-        raise BackendError(
-            f"backend {name!r} needs {missing!r}, which is not installed: pip install 'gdjax[{name}]'"
-        ) from error
+        # a stranger's backend is no extra of ours
+        ours = entry.dist is not None and entry.dist.name == "gdjax"
+        remedy = f"pip install 'gdjax[{name}]'" if ours else "install it"
+        raise BackendError(f"backend {name!r} needs {missing!r}, which is not installed: {remedy}") from error
 
 
 def _registered() -> dict[str, list[EntryPoint]]:
