@@ -1,6 +1,8 @@
 """Fleets: each neuron as it would be alone, whoever else is trained, and the failed ones named."""
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 from sklearn.linear_model import LinearRegression
 
@@ -152,6 +154,22 @@ def test_keys_of_any_type_and_several_columns(backend_name):
     assert several.table()["group"].tolist()[0] == "x, 1"
     one = gdjax.fit(Neuron("identity"), X, y, groups=np.zeros(12), backend=backend_name)
     assert one.weights.shape == (1, 2)
+
+
+@pytest.mark.parametrize("keys", [["a", "b"], [1, 2], [("x", 1), ("x", 2)]])
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+def test_a_table_is_a_data_frame(frame, keys):
+    """Of a fleet one of whose models is not trained."""
+    X = np.arange(10.0)[:, None]
+    columns = list(zip(*keys)) if isinstance(keys[0], tuple) else [keys]
+    groups = tuple(np.array(column)[[0] * 9 + [1]] for column in columns)
+    run = gdjax.fit(Neuron("identity"), X, 3 * X[:, 0] + 1, groups=groups, features=["rows"], backend="numpy")
+    table = frame(run.table())
+    assert table.shape == (2, 10)
+    assert list(table["group"]) == [", ".join(map(str, key)) if isinstance(key, tuple) else key for key in keys]
+    assert list(table["status"]) == ["converged", "too_few_rows"]
+    assert list(table["rows"]) == [9, 1]
+    assert float(table["weight_rows"][0]) == pytest.approx(3)
 
 
 def test_predict_of_an_untrained_group(backend_name, tmp_path):
