@@ -50,6 +50,11 @@ def _run(check: Check) -> Report:
         check.visit(case)
         if check.failing >= _ENOUGH:
             break
+    return finished(check)
+
+
+def finished(check: Check) -> Report:
+    """The report on what a check has seen, after the contracts."""
     _contracts(check)
     return _report(check)
 

@@ -18,7 +18,7 @@ from gdjax.verification.domain import inferred
 from gdjax.verification.oracle import values_of
 from gdjax.verification.program import Program
 from gdjax.verification.sizes import parsed
-from gdjax.verification.verify import checked, prepared
+from gdjax.verification.verify import checked, finished, prepared
 
 DTYPES = ("float64", "float32")
 BUGS = [*BUGS, *LATE_BUGS]
@@ -92,7 +92,7 @@ def test_a_mutant_is_caught_or_equivalent(item: Mutant, dtype: str) -> None:
         check.visit(case)
         if check.failed or check.failing:
             return
-    report = checked(item.cost, item.make(), item.args, shapes=item.shapes, dtype=dtype)
+    report = finished(check)
     assert report.verdict == "fail" or equivalent(item), f"{item.source}\n{report}"
 
 
