@@ -1,4 +1,5 @@
-"""Every block of the README and of docs/ that shows Python or a command runs, and prints what the page says it prints.
+"""Every block of the README and of docs/ that shows Python or a command runs, and prints what the page says it prints;
+every page names what holds its claims, and that exists.
 
 ```python  runs; where it has prompts it is a doctest. The blocks of a page share one name space, top to bottom.
 ```console holds commands after "$ " and what each prints; "..." in it stands for any text.
@@ -7,6 +8,7 @@ Other blocks (sh, toml, text) are for reading.
 
 from __future__ import annotations
 
+import ast
 import doctest
 import importlib.util
 import os
@@ -14,6 +16,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +25,11 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FENCE = re.compile(r"^```(python|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+HOLDS = "\n## What holds this\n"
+MADE = {
+    "docs/reference.md",
+    "docs/speed.md",
+}  # by a script that the page names: its docstrings are tested, or it measures
 LOOSE = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
@@ -99,6 +107,50 @@ def test_a_wrong_block_is_seen(tmp_path: Path) -> None:
 def test_the_math_has_every_equation() -> None:
     numbers = {int(n) for n in re.findall(r"\b\d+\b", (ROOT / "docs" / "math.md").read_text(encoding="utf-8"))}
     assert set(range(1, 34)) <= numbers
+
+
+def unheld(page: Path) -> Iterator[str]:
+    """What is wrong with the table of claims at the end of a page: in each row, links to tests and benchmarks."""
+    text = page.read_text(encoding="utf-8")
+    if HOLDS not in text:
+        yield "there is no table of claims"
+    for line in text.partition(HOLDS)[2].splitlines():
+        if not line.startswith("| ") or line.startswith(("| claim |", "| --- |")):
+            continue
+        held = re.findall(r"\[([\w.]+)\]\(([^)]+)\)", line.rpartition(" | ")[2])
+        if not held:
+            yield f"nothing holds: {line}"
+        for name, target in held:
+            file = (page.parent / target).resolve()
+            if not file.is_file() or file.relative_to(ROOT).parts[0] not in ("tests", "benchmarks", ".ci"):
+                yield f"no test or benchmark: {target}"
+            elif name != file.name and name not in functions(file):
+                yield f"no {name} in {target}"
+
+
+@cache
+def functions(file: Path) -> set[str]:
+    return {node.name for node in ast.parse(file.read_text(encoding="utf-8")).body if isinstance(node, ast.FunctionDef)}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_each_claim_of_the_page_is_held(page: Path) -> None:
+    if page.relative_to(ROOT).as_posix() not in MADE:
+        assert list(unheld(page)) == []
+
+
+def test_a_claim_that_nothing_holds_is_seen(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# Page\n", encoding="utf-8")
+    assert list(unheld(page)) == ["there is no table of claims"]
+    rows = (
+        "it is fast | my word",
+        f"it is right | [test_gone]({__file__})",
+        f"it is tested | [test_docs.py]({__file__})",
+        f"it holds | [test_a_claim_that_nothing_holds_is_seen]({__file__})",
+    )
+    page.write_text(HOLDS + "| claim | held by |\n| --- | --- |\n" + "".join(f"| {row} |\n" for row in rows))
+    assert [wrong.partition(":")[0] for wrong in unheld(page)] == ["nothing holds", f"no test_gone in {__file__}"]
 
 
 def test_the_reference_is_that_of_the_docstrings() -> None:
