@@ -8,6 +8,7 @@ from sklearn.linear_model import LinearRegression
 
 import gdjax
 from gdjax import Neuron
+from gdjax_numpy import NumpyBackend
 
 
 def ragged(lengths, columns, seed, activation=lambda z: np.maximum(z, 0)):
@@ -134,6 +135,27 @@ def test_a_ragged_fleet_of_scikit_learns_models(backend_name):
     for k in range(40):
         model = LinearRegression().fit(X[k], y[k])
         np.testing.assert_allclose(run.weights[k], model.coef_, rtol=1e-7, atol=1e-8 * np.abs(model.coef_).max())
+
+
+def test_those_that_are_done_are_dropped():
+    """One neuron in 21 needs some 1,000 steps: the others cost theirs, not as many."""
+    lockstep = []
+
+    class Counting(NumpyBackend):
+        def descend(self, formula, rule, samples, rows, *rest):
+            lockstep.append(len(rows))
+            return super().descend(formula, rule, samples, rows, *rest)
+
+    X = np.random.default_rng(0).normal(size=(21, 40, 2))
+    X[-1, :, 1] = X[-1, :, 0] + 0.02 * X[-1, :, 1]
+    y = X @ [1.0, -2.0]
+    run = gdjax.fit(
+        Neuron("identity"), X.reshape(-1, 2), y.ravel(), groups=np.repeat(np.arange(21), 40), backend=Counting()
+    )
+    assert run.counts() == {"converged": 21}
+    assert run.steps[-1] > 300 > 100 > max(run.steps[:-1])
+    assert lockstep == [21] + [1] * (len(lockstep) - 1)
+    assert len(lockstep) == -(-run.steps[-1] // 100)
 
 
 def test_keys_of_any_type_and_several_columns(backend_name):
