@@ -55,18 +55,32 @@ def stop_at_edges(callback: Callback | None = None) -> Iterator[Stop]:
         _install(before)
 
     with _handled(remember, before):
+        if _asked:
+            raise SystemExit(128 + _asked[0])
         yield stop
+
+
+_asked: list[int] = []
+"""Signals that have raised `SystemExit`. A library may have swallowed it: pyarrow does, while it imports pandas."""
 
 
 @contextmanager
 def exit_codes() -> Iterator[None]:
-    """While it lasts, SIGINT and SIGTERM raise `SystemExit` with 130 and 143, so that `finally` clauses run."""
+    """While it lasts, SIGINT and SIGTERM raise `SystemExit` with 130 and 143, so that `finally` clauses run. One that
+    is swallowed is raised again by `stop_at_edges` before a run begins, and at the end."""
 
     def leave(number: int, frame: FrameType | None) -> None:
+        _asked.append(number)
         raise SystemExit(128 + number)
 
     with _handled(leave, {}):
-        yield
+        try:
+            yield
+        finally:
+            if _asked:
+                first = _asked[0]
+                _asked.clear()
+                raise SystemExit(128 + first)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import traceback
@@ -23,7 +24,10 @@ BUG = 70  # sysexits.h's EX_SOFTWARE: none of ours, which all mean something
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and leave with its exit code: 0 done, 1 verification failed, 2 bad use or bad input,
     3 inconclusive, 4 diverged or dead, 130 and 143 interrupted."""
-    for stream in (sys.stdout, sys.stderr):
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # the caller has closed it
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - for as long as the process lives
+        stream = getattr(sys, name)
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a terminal of another encoding is no reason to fail
     warnings.showwarning = _one_line
@@ -48,8 +52,15 @@ def _run(arguments: list[str]) -> int:
     except GdjaxError as error:
         return _say(str(error), error.exit_code)
     except BrokenPipeError:  # the reader, such as head, has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 0
+    except SystemExit as leaving:
+        if not isinstance(leaving.__context__, BrokenPipeError):
+            raise
+        return 0  # rich has met it
+    except OSError as error:
+        _drop_output()
+        return _say(f"{error.filename or 'the output'}: {error.strerror or error}", 2)
     except MemoryError:
         return _say("out of memory; pass --memory-limit, fewer features or fewer rows", 2)
     except Exception:  # noqa: BLE001 - the last resort: a bug must not look like a verdict
@@ -94,8 +105,15 @@ def _help(arguments: Sequence[str]) -> str:
 
 
 def _say(message: str, code: int) -> int:
-    print(f"gdjax: {printable(message)}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # nobody is there to be told
+        print(f"gdjax: {printable(message)}", file=sys.stderr)
     return code
+
+
+def _drop_output() -> None:
+    """What is still held for stdout goes nowhere: Python would try it again at its end, and fail again."""
+    with contextlib.suppress(OSError, ValueError):  # a stream without a descriptor
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _one_line(message: Warning | str, *_: Any, **__: Any) -> None:

@@ -360,13 +360,34 @@ def test_diverged_and_dead_exit_with_4(line: Path, tmp_path: Path) -> None:
     assert done.stderr == "gdjax: warning: dead: no positive y: the best ReLU is 0 everywhere\n"
 
 
+PROGRAM = f"{sys.executable} -c 'from gdjax.cli import main; main()'"
+
+
+def in_bash(command: str) -> tuple[int, str, str]:
+    done = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True, timeout=60)
+    return done.returncode, done.stdout, done.stderr
+
+
 def test_a_reader_that_has_had_enough_is_no_error(line: Path, tmp_path: Path) -> None:
     run, big = tmp_path / "run", tmp_path / "big.csv"
     gdjax_command("fit", line, "--target", "y", "-o", run, *QUICK)
     big.write_text("a,b\n" + "1,2\n" * 50_000)
-    command = f"{sys.executable} -c 'from gdjax.cli import main; main()' predict {run} {big} | head -1"
-    done = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "row,prediction\n", "")
+    assert in_bash(f"{PROGRAM} predict {run} {big} | head -1") == (0, "row,prediction\n", "")
+    # what rich prints, to a reader that reads nothing
+    assert in_bash(f"{PROGRAM} fit {line} --target y --backend numpy | true") == (0, "", "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
+def test_output_that_cannot_be_written_is_a_line(line: Path) -> None:
+    said = (2, "", "gdjax: the output: No space left on device\n")
+    assert in_bash(f"{PROGRAM} fit {line} --target y --backend numpy --json > /dev/full") == said
+
+
+def test_streams_may_be_closed(line: Path, tmp_path: Path) -> None:
+    fit = f"{PROGRAM} fit {line} --target y --backend numpy -o {tmp_path / 'run'}"
+    assert in_bash(f"{fit} <&- >&- 2>&-") == (0, "", "")
+    assert gdjax.load(tmp_path / "run").status == "converged"
+    assert in_bash(f"{PROGRAM} fit {line}x --target y 2>&-") == (2, "", "")
 
 
 def test_a_terminal_of_ascii_is_no_error(line: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -127,9 +128,27 @@ def test_handlers_are_put_back_and_ignored_signals_stay_ignored() -> None:
 
 
 def test_outside_a_run_a_signal_unwinds() -> None:
-    with exit_codes(), pytest.raises(SystemExit) as left:
+    with pytest.raises(SystemExit) as left, exit_codes():
         signal.raise_signal(signal.SIGTERM)
     assert left.value.code == 143
+
+
+def test_what_a_library_swallows_ends_the_program_all_the_same() -> None:
+    begun = []
+
+    def program() -> None:
+        with exit_codes():
+            with contextlib.suppress(SystemExit):  # as pyarrow does while it imports pandas
+                signal.raise_signal(signal.SIGINT)
+            begun.append("reads")
+            with stop_at_edges():
+                begun.append("trains")
+
+    with pytest.raises(SystemExit) as left:
+        program()
+    assert (left.value.code, begun) == (130, ["reads"])
+    with exit_codes(), stop_at_edges():
+        pass  # it is forgotten with the program that it ended
 
 
 def test_other_threads_may_fit_too() -> None:
