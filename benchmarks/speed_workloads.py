@@ -7,6 +7,7 @@ import math
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -162,7 +163,9 @@ def large(small: bool) -> dict[str, Any]:
     try:
         import torch
 
-        x, t = torch.from_numpy(X), torch.from_numpy(y)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # X is read-only
+            x, t = torch.from_numpy(X), torch.from_numpy(y)
         w, b = torch.full((D,), 0.01, requires_grad=True), torch.tensor(0.01, requires_grad=True)
 
         def by_torch() -> Any:
