@@ -139,6 +139,13 @@ def test_each_claim_of_the_page_is_held(page: Path) -> None:
         assert list(unheld(page)) == []
 
 
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=lambda page: page.name)
+def test_each_test_that_the_page_names_exists(page: Path) -> None:
+    files = list((ROOT / "tests").rglob("*.py"))
+    known = {file.stem for file in files}.union(*map(functions, files))
+    assert set(re.findall(r"(?<![.\w])test_\w+", page.read_text(encoding="utf-8"))) <= known
+
+
 def test_a_claim_that_nothing_holds_is_seen(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("# Page\n", encoding="utf-8")
