@@ -24,7 +24,6 @@ spread = np.bincount(code, (x - mean_x[code]) ** 2)
 product = np.bincount(code, (x - mean_x[code]) * (y - mean_y[code]))
 spreads = (spread > 0) & (table["status"] == "converged")
 closed = product[spreads] / spread[spreads]
-straight = np.ones(len(closed), bool)
 open_gates = np.bincount(code, table["distance"][code] * x + table["bias"][code] > 0)
 straight = open_gates[spreads] == n[spreads]
 apart = np.max(np.abs(table["distance"][spreads][straight] / closed[straight] - 1))

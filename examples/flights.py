@@ -18,7 +18,7 @@ print(", ".join(f"{count:,} {status}" for status, count in run.counts().items())
 
 # %% Which ones failed, and why: one line a kind
 table = run.table()
-failed = np.isin(table["status"], ["converged"], invert=True)
+failed = table["status"] != "converged"
 reasons, first, counts = np.unique(table["reason"][failed].astype(str), return_index=True, return_counts=True)
 for k in np.argsort(-counts)[:8]:
     example = table["group"][failed][first[k]]
