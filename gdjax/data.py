@@ -63,10 +63,14 @@ def check(
 ) -> Data:
     """The data as arrays, each fault named by its place; without `groups`, as a stream where X is over the limit.
 
+    With no `memory_limit` samples must be in memory.
+
     Raises:
         DataError: wrong shapes or kinds; without `groups`, any value that cannot be trained on.
     """
     if isinstance(X, Stream):
+        if memory_limit is None:
+            raise no_stream(what)
         return _streamed(X, y, formula, sample_weight, groups, features, what)
     names = _feature_names(X, features)
     X = _real(X, f"{what}X", 2)
@@ -108,6 +112,11 @@ def check(
         for at, text in faults:
             bad.setdefault(int(key_codes.code[at]), text)
     return Data(_own(X), _own(y), weight, key_codes, names, row, bad)
+
+
+def no_stream(what: str = "") -> DataError:
+    """The error where samples must be arrays."""
+    return DataError(f"{what}X: a stream of samples is for fit, sweep, compare and predict alone: pass arrays")
 
 
 def _streamed(

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from gdjax.data import no_stream
 from gdjax.discovery import DEFAULT
 from gdjax.discovery import backend as find_backend
 from gdjax.errors import DataError
@@ -11,6 +12,7 @@ from gdjax.neuron import Neuron
 from gdjax.params import Params
 from gdjax.protocol import Backend
 from gdjax.samples import Samples
+from gdjax.stream import Stream
 
 
 def cost_and_gradient(
@@ -39,6 +41,8 @@ def cost_and_gradient(
     >>> float(cost), gradient.weights.tolist(), float(gradient.bias)
     (1.0, [4.0], 2.0)
     """
+    if isinstance(X, Stream):
+        raise no_stream()
     narrow = getattr(X, "dtype", None) is not None and X.dtype.kind == "f" and X.dtype.itemsize <= 4
     engine = find_backend(backend, ("float32" if narrow else "float64") if isinstance(backend, str) else None)
     weights = np.asarray(params.weights, engine.dtype)

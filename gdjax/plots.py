@@ -122,7 +122,10 @@ class Plots:
         predicted = np.asarray(self.run.predict(X, groups))
         if predicted.ndim != 1:
             raise UsageError("residuals: a sweep has many predictions a row: plot those of one neuron")
-        rest = np.asarray(y, float) - predicted
+        y = np.asarray(y, float)
+        if y.shape != predicted.shape:
+            raise UsageError(f"residuals: y of shape {y.shape} for {predicted.shape} predictions: pass one y a row")
+        rest = y - predicted
         known = np.isfinite(rest)
         at = _spread(int(known.sum()), MOST_ROWS)
         figure, axes = _figure(columns=2, wide=7.6, ratios=(3, 1), sharey=True)

@@ -17,6 +17,7 @@ from gdjax.protocol import Backend
 from gdjax.run import Run
 from gdjax.running import run_problem
 from gdjax.schedules import as_schedule
+from gdjax.stream import Stream
 
 ALL_ROWS = -1
 """The fold of a neuron that is trained on all rows."""
@@ -71,10 +72,10 @@ def sweep(
     >>> run.models, float(run.swept["l2"][run.best()])
     (8, 0.0)
     """
+    if isinstance(X, Stream) and folds is not None:
+        raise UsageError("folds: they need their samples in memory: raise memory_limit")
     limit = memory(memory_limit) if folds is None else None  # a row's fold is held beside it
     data = check(X, y, neuron.formula, sample_weight=sample_weight, features=features, memory_limit=limit)
-    if data.stream is not None and folds is not None:
-        raise UsageError("folds: they need their samples in memory: raise memory_limit")
     rates = _values("learning_rate", learning_rate)
     schedules = [as_schedule(r) for r in rates]
     if any(s.factor is not None for s in schedules) and len(schedules) > 1:

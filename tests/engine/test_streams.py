@@ -169,3 +169,19 @@ def test_a_reader_ends_with_who_reads():
     assert [next(read), next(read)] == [0, 1]
     read.close()
     assert threading.active_count() == before
+
+
+def test_what_needs_arrays_says_so():
+    X, y = data(rows=100)
+    stream = ArrayStream(X, y, None, tuple("abcd"), LIMIT)
+    run = gdjax.fit(Neuron("identity"), stream, None, backend="numpy")
+    for refused in (
+        lambda: gdjax.cost_and_gradient(Neuron(), gdjax.Params(np.zeros(4), 0.0), stream, None),
+        lambda: gdjax.fit(Neuron(), X, y, validation=(stream, None), backend="numpy"),
+    ):
+        with pytest.raises(DataError, match="X: a stream of samples is for fit, sweep, compare and predict alone"):
+            refused()
+    with pytest.raises(DataError, match="groups: they need their samples in memory"):
+        gdjax.fit(Neuron(), stream, None, groups=np.zeros(100), backend="numpy")
+    with pytest.raises(UsageError, match="residuals: y of shape"):
+        run.plot.residuals(stream, None)
