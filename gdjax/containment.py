@@ -88,10 +88,14 @@ def _processor(thread: threading.Thread) -> float:
 def _resident() -> int:
     """Bytes of memory of this process; 0 where the system does not tell."""
     try:
-        with open("/proc/self/statm", "rb") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        # not a file object: Ctrl-C between its making and its `with` would leave it open, and Python would warn
+        descriptor = os.open("/proc/self/statm", os.O_RDONLY)
     except OSError:
         return 0
+    try:
+        return int(os.read(descriptor, 200).split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    finally:
+        os.close(descriptor)
 
 
 def _end(thread: threading.Thread) -> None:
