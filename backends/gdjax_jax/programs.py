@@ -56,7 +56,7 @@ def steps(
     advance = make_advance(jnp, rule)
     costs = jnp.full((len(factors), len(state.phase)), jnp.nan, factors.dtype) if trace else None
     if batches is None:
-        on_all = evaluator(formula, samples, mesh)
+        on_all = evaluator(formula, state.point, samples, mesh)
 
     def unfinished(carry: tuple[Any, State, Any]) -> jax.Array:
         i, now, _ = carry

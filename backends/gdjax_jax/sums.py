@@ -44,20 +44,19 @@ def evaluate(
 
 
 def evaluator(
-    formula: Formula, samples: Samples, mesh: Mesh | None = None
+    formula: Formula, like: jax.Array, samples: Samples, mesh: Mesh | None = None
 ) -> Callable[[jax.Array], tuple[jax.Array, jax.Array]]:
-    """`evaluate` as a function of theta alone, for many steps on the same samples.
+    """`evaluate` as a function of theta alone, shaped `like` it, for many steps on the same samples.
 
     Shared samples that fit in a block are turned once, features by rows with a row of ones for the bias: XLA on CPU
     multiplies by that several times as fast as by narrow rows, and sums over long rows not at all.
     """
     X, y, weight, _, fold = samples
     rows = X.shape[0]
-    if not samples.shared or mesh is not None or not isinstance(rows, int) or X.nbytes > BLOCK_BYTES:
+    if not samples.shared or mesh is not None or not isinstance(rows, int) or block_rows(X, like) < rows:
         return partial(evaluate, formula, samples=samples, mesh=mesh)
     pointwise = formula.pointwise(jnp)
-    dtype = weight.dtype
-    columns = jnp.concatenate([X.T.astype(dtype), jnp.ones((1, rows), dtype)])
+    columns = jnp.concatenate([X.T.astype(like.dtype), jnp.ones((1, rows), like.dtype)])
     columns = barrier(columns)  # or XLA would take the transpose into the loop
 
     def on_turned(theta: jax.Array) -> tuple[jax.Array, jax.Array]:
