@@ -170,13 +170,31 @@ def _asked(found: Found) -> str:
             continue
         best = min(ours, key=ours.__getitem__)
         ratio = seconds[rival] / ours[best]
-        rows.append([workload, best, what, f"{least:g}", f"{ratio:.2f}"])
+        rows.append([workload, best, what, f"at least {least:g}", f"{ratio:.2f}"])
         if ratio < least and (workload, backend) in BOUNDS:
             missed.append(f"- **{workload}, {backend}**: {BOUNDS[workload, backend]}.")
+    rows += _limits(found)
     text = "\n## The figures that are aimed at\n\n" + _grid(["workload", "backend", "", "aim", "found"], rows)
     if missed:
         text += "\nWhat bounds those that fall short:\n\n" + "\n".join(dict.fromkeys(missed)) + "\n"
     return text
+
+
+def _limits(found: Found) -> list[list[str]]:
+    """What is to stay small."""
+    rows = []
+    for name, peak in found.get("large", {}).get("memory", {}).items():
+        rows.append(["large", name, "peak memory beyond X", "at most 64 MiB", f"{peak:.1f} MiB"])
+    for name, peak in found.get("sweep", {}).get("memory", {}).items():
+        longer = found["sweep"]["memory at 4 N"][name]
+        grown = f"{longer / peak:.2f} ({peak:.1f} to {longer:.1f} MiB)" if peak else f"0 to {longer:.1f} MiB"
+        rows.append(["sweep", name, "growth of that at four times the rows", "at most 1.05 times", grown])
+    seconds = found.get("start", {}).get("seconds", {})
+    for name, most in (("numba", 4), ("jax", 8)):
+        if name in seconds:
+            ratio = f"{seconds[name] / seconds['numpy']:.1f}"
+            rows.append(["start", name, "seconds over those of numpy", f"at most {most}", ratio])
+    return rows
 
 
 def _machine(found: Found) -> str:
