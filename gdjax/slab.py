@@ -10,7 +10,7 @@ from gdjax.moments import DENSE, Moments, moments
 from gdjax.rows import Rows, StreamedRows
 from gdjax.rule import fold as fold_theta
 from gdjax.rule import unfold
-from gdjax.spectrum import Spectrum, power_iteration, spectrum
+from gdjax.spectrum import Factor, Spectrum, power_iteration, spectrum
 from gdjax.start import bias_start, random_start, relu_start
 
 COPY_BYTES = 1 << 26
@@ -18,9 +18,6 @@ COPY_BYTES = 1 << 26
 
 FOLDABLE = {"float32": 8.0, "float64": 1e3}
 """The largest |mean| / deviation of a column at which folding loses no digit that matters."""
-
-SINGULAR_ELEMENTS = 1 << 25
-"""Numbers in a matrix of rows up to which its singular values are taken."""
 
 
 class Examination(NamedTuple):
@@ -173,22 +170,23 @@ class Slab:
         free = self.free[rows] * np.where(l1 > 0, active, True)
         finite = np.isfinite(matrix).all(axis=(1, 2))
         matrix = np.where(finite[:, None, None], matrix, 0.0)
-        return spectrum(matrix, free, lambda i: self._rows(int(rows[i]), theta[i]))
+        return spectrum(matrix, free, lambda i: self._factor(int(rows[i]), theta[i]))
 
-    def _rows(self, row: int, theta: np.ndarray) -> np.ndarray | None:
-        """A (n + P, P) with A^T A one neuron's Hessian, in the descent's columns; None where it is too large."""
-        found = self.samples.one(row, int(self.fold[row]), SINGULAR_ELEMENTS)
-        if found is None:
-            return None
-        X, y, weight = found
-        at = np.array([row])
-        x = np.concatenate([X.astype(np.float64), np.ones((len(X), 1))], axis=1)
-        z = x @ self.inner(theta[None], at)[0]
-        x = (x - self.inner_shift[row]) / self.inner_scale[row]
-        h = second_derivative(self.formula.pointwise(np).slope, z, y.astype(np.float64))
-        h = np.where(weight > 0, weight * np.maximum(h, 0.0), 0.0) / self.total[self.fold[row]]
+    def _factor(self, row: int, theta: np.ndarray) -> Factor:
+        """A triangle R with R^T R one neuron's Hessian, in the descent's columns: that of QR, block by block."""
+        at, fold = np.array([row]), int(self.fold[row])
+        inner, slope = self.inner(theta[None], at)[0], self.formula.pointwise(np).slope
         ridge = np.diag(np.sqrt(2 * self.l2[row] * self.penalised))
-        return np.concatenate([np.sqrt(h)[:, None] * x, ridge[self.penalised * self.l2[row] > 0]])
+        triangle = ridge[self.penalised * self.l2[row] > 0]
+        count = len(triangle)
+        for x, y, weight in self.samples.of(at).blocks():
+            x, y, weight = (x, y, weight[fold]) if self.shared else (x[0], y[0], weight[0])
+            x = np.concatenate([x, np.ones((len(x), 1))], axis=1)
+            h = second_derivative(slope, x @ inner, y)
+            h = np.where(weight > 0, weight * np.maximum(h, 0.0), 0.0) / self.total[fold]
+            x = np.sqrt(h)[:, None] * (x - self.inner_shift[row]) / self.inner_scale[row]
+            triangle, count = np.linalg.qr(np.concatenate([triangle, x]), mode="r"), count + len(x)
+        return Factor(triangle, count)
 
     def bound(self) -> Spectrum:
         """The spectrum of the curvature bound: all gates open, l2 included. A bound of 1 where the formula has none."""
@@ -211,12 +209,10 @@ class Slab:
         matrix *= curvature
         matrix[:, np.arange(size), np.arange(size)] += 2 * self.l2[:, None] * self.penalised
 
-        def rows_of(i: int) -> np.ndarray | None:
-            if not self.formula.quadratic:
-                return None
-            return self._rows(i, np.zeros(size))
+        def factor(i: int) -> Factor | None:
+            return self._factor(i, np.zeros(size)) if self.formula.quadratic else None
 
-        return spectrum(matrix, self.free, rows_of)
+        return spectrum(matrix, self.free, factor)
 
     def _largest(self, f: int) -> float:
         row = int(np.argmax(self.fold == f))

@@ -25,11 +25,20 @@ class Spectrum(NamedTuple):
             return np.where(self.smallest > 0, self.largest / self.smallest, np.inf)
 
 
-def spectrum(hessian: np.ndarray, free: np.ndarray, rows_of: Callable[[int], np.ndarray | None]) -> Spectrum:
+class Factor(NamedTuple):
+    """A Hessian as A^T A, whose A (n, P) keeps the digits that squaring loses."""
+
+    triangle: np.ndarray
+    """(min(n, P), P) the R of A's QR: the same singular values."""
+    rows: int
+    """n"""
+
+
+def spectrum(hessian: np.ndarray, free: np.ndarray, factor: Callable[[int], Factor | None]) -> Spectrum:
     """The spectrum of Hessians (S, P, P) over the free parameters (S, P).
 
-    `rows_of(i)` gives the matrix A (n, P) whose A^T A is the i-th Hessian, or None where it is too large: where small
-    eigenvalues are in doubt, the singular values of A decide, null below max(n, P) eps s_max.
+    `factor(i)` gives the i-th Hessian's factor, or None where it has none: where small eigenvalues are in doubt, the
+    singular values of A decide, null below max(n, P) eps s_max.
     """
     masked = hessian * (free[:, :, None] * free[:, None, :])
     values = np.linalg.eigvalsh(masked)
@@ -47,7 +56,7 @@ def spectrum(hessian: np.ndarray, free: np.ndarray, rows_of: Callable[[int], np.
         elif kept[0] < -1e-8 * largest[i]:
             smallest[i] = 0.0
         else:
-            smallest[i] = _by_singular_values(rows_of(int(i)), free[i], kept, float(largest[i]))
+            smallest[i] = _by_singular_values(factor(int(i)), free[i], kept, float(largest[i]))
     return Spectrum(largest, smallest)
 
 
@@ -57,12 +66,12 @@ def _without_zeros(values: np.ndarray, count: int) -> np.ndarray:
     return np.sort(values[np.argsort(np.abs(values))[count:]])
 
 
-def _by_singular_values(rows: np.ndarray | None, free: np.ndarray, kept: np.ndarray, largest: float) -> float:
-    if rows is None:
+def _by_singular_values(factor: Factor | None, free: np.ndarray, kept: np.ndarray, largest: float) -> float:
+    if factor is None:
         return max(float(kept[0]), EPS * largest)
-    rows = rows[:, free > 0]
-    singular = np.linalg.svd(rows, compute_uv=False)
-    significant = singular[singular > max(rows.shape) * EPS * singular[0]]
+    triangle = factor.triangle[:, free > 0]
+    singular = np.linalg.svd(triangle, compute_uv=False)
+    significant = singular[singular > max(factor.rows, triangle.shape[1]) * EPS * singular[0]]
     return float(significant[-1] ** 2) if len(significant) else 0.0
 
 

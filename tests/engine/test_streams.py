@@ -185,3 +185,19 @@ def test_what_needs_arrays_says_so():
         gdjax.fit(Neuron(), stream, None, groups=np.zeros(100), backend="numpy")
     with pytest.raises(UsageError, match="residuals: y of shape"):
         run.plot.residuals(stream, None)
+
+
+def test_null_directions_of_a_stream_are_certified_too(backend_name):
+    """All levels of a category beside a bias: least squares of least norm says what is predicted."""
+    X, y = data(rows=20_001)
+    level = np.eye(3)[np.random.default_rng(1).integers(0, 3, len(y))]
+    wide = np.column_stack([X, level])
+    y = y + level @ [1.0, -2.0, 4.0]
+    run = gdjax.fit(Neuron("identity"), wide, y, memory_limit=LIMIT, backend=backend_name)
+    augmented = np.column_stack([wide, np.ones(len(y))])
+    exact = augmented @ np.linalg.lstsq(augmented, y, rcond=None)[0]
+    assert run.status == "converged"
+    assert run.cost == pytest.approx(((exact - y) ** 2).mean(), rel=1e-12)
+    np.testing.assert_allclose(run.predict(wide[:100]), exact[:100], rtol=1e-7, atol=1e-7)
+    gated = gdjax.fit(Neuron(), wide, np.maximum(y, 0), memory_limit=LIMIT, backend=backend_name)
+    assert gated.status == "converged"
