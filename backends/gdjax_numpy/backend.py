@@ -76,7 +76,7 @@ class NumpyBackend:
             return self._run(formula, rule, *part, chunk._replace(batches=batches))
 
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"), one_blas_thread():
-            parts = in_threads(run, range(0, len(rows), tile))
+            parts = list(in_threads(run, range(0, len(rows), tile)))
         joined = State(*(np.concatenate(columns) for columns in zip(*(s for s, _ in parts), strict=True)))
         trace = np.concatenate([t for _, t in parts if t is not None], axis=1) if chunk.trace else None
         return joined, trace

@@ -1,7 +1,7 @@
 """Fixed ranges of rows, shared out to threads and added up in order: the result does not depend on the threads."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import TypeVar
@@ -36,11 +36,12 @@ def _pool(process: int, threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="gdjax")
 
 
-def in_threads(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-    """`[work(i) for i in items]` on all cores, BLAS held to one thread each."""
+def in_threads(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+    """`map(work, items)` on all cores, BLAS held to one thread each."""
     threads = cores()
     if threads == 1 or len(items) == 1:
-        return [work(item) for item in items]
+        yield from map(work, items)
+        return
 
     def quiet(item: Item) -> Result:
         # the state of floating-point warnings is each thread's own
@@ -49,7 +50,7 @@ def in_threads(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Re
 
     state = np.geterr()
     with one_blas_thread():
-        return list(_pool(os.getpid(), threads).map(quiet, items))
+        yield from _pool(os.getpid(), threads).map(quiet, items)
 
 
 def shared_sums(formula: Formula, theta: np.ndarray, samples: Samples) -> tuple[np.ndarray, np.ndarray]:
@@ -59,8 +60,8 @@ def shared_sums(formula: Formula, theta: np.ndarray, samples: Samples) -> tuple[
     length = max(-(-rows // RANGES), RANGE_BYTES // bytes_per_row, 1)
     ranges = [range(start, min(rows, start + length)) for start in range(0, rows, length)]
     parts = in_threads(lambda part: _range_sums(formula, theta, samples, part), ranges)
-    cost, gradient = parts[0]
-    for more_cost, more_gradient in parts[1:]:
+    cost, gradient = next(parts)
+    for more_cost, more_gradient in parts:  # as they come, or they would be held for all ranges
         cost += more_cost
         gradient += more_gradient
     return cost, gradient
