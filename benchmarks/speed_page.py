@@ -66,21 +66,42 @@ TAIL = """
 - **numba**: ranges of rows that depend on N alone, in parallel; in each, blocks of up to 64 rows, whose dot products,
   slopes and part of the gradient are taken while the block is in the first cache. A neuron whose samples fit in a
   core's cache runs all steps of a chunk there. Sums over ranges are added in order in float64, so that the number of
-  threads does not show (`tests/backends/test_walks.py`: `test_numba_threads_do_not_show`).
+  threads does not show.
 - **jax**: a loop over blocks of 4 MiB inside the program of a chunk; what fits in one block is held features by rows
   for the whole chunk. With several host devices (`XLA_FLAGS` or `jax_num_cpu_devices`) each holds and walks its part
   of the rows. `JaxBackend("float32", narrow=True)` keeps bfloat16 and float16 data as it is and computes in float32:
   the gradient of the rounded data, and half the traffic.
-- **numpy**: threads over fixed ranges of rows, BLAS held to one thread in each, blocks of 2 MiB; the result does not
-  depend on the threads (`test_threads_do_not_show`), and nothing of size rows by neurons is stored
-  (`test_nothing_of_size_rows_by_neurons_is_stored`).
+- **numpy**: threads over fixed ranges of rows, added up in order, BLAS held to one thread in each, blocks of 2 MiB;
+  fleets in tiles of 4 MiB.
 
 ## Compiled programs
 The command line keeps what jax and numba compile in a folder of its own: `gdjax` in the platform's cache folder
 (`~/.cache`, `~/Library/Caches`, `%LOCALAPPDATA%`). The variable `GDJAX_CACHE_DIR` moves it; `GDJAX_CACHE_DIR=off`
-turns it off (`tests/backends/test_caching.py`). In Python, numba keeps its programs there too, and jax does what its
-own configuration says.
+turns it off. In Python, numba keeps its programs there too, and jax does what its own configuration says.
+
+## What holds this
+
+| claim | held by |
+| --- | --- |
 """
+
+WALKS = "../tests/backends/test_walks.py"
+CACHING = "../tests/backends/test_caching.py"
+WORKLOADS = "../benchmarks/speed_workloads.py"
+CLAIMS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("every figure, each table by its own function", WORKLOADS, ("speed_workloads.py",)),
+    ("X is read once: the share of the read floor", WORKLOADS, ("large",)),
+    ("blocks and ranges add up to the whole", WALKS, ("test_odd_shapes_agree_with_autodiff",)),
+    ("no row is lost or taken twice", WALKS, ("test_many_ranges_add_up_exactly",)),
+    ("threads do not show", WALKS, ("test_threads_do_not_show", "test_numba_threads_do_not_show")),
+    ("nothing of size rows by neurons is stored", WALKS, ("test_nothing_of_size_rows_by_neurons_is_stored",)),
+    ("two devices give the gradient of one", WALKS, ("test_rows_on_two_devices_give_the_gradient_of_one",)),
+    ("16 bits cost their rounding and no more", WALKS, ("test_narrow_data_costs_its_rounding_and_no_more",)),
+    ("BLAS gets its threads back", WALKS, ("test_concurrent_calls_agree_and_blas_is_given_back",)),
+    ("the second process compiles nothing", CACHING, ("test_the_second_process_compiles_nothing",)),
+    ("the cache can be turned off", CACHING, ("test_off_keeps_nothing",)),
+    ("`gdjax bench` measures what it says", "../tests/cli/test_bench.py", ("test_bench.py",)),
+)
 
 
 def _grid(head: list[str], rows: list[list[str]]) -> str:
@@ -236,6 +257,8 @@ def write(found: Found) -> None:
     if "host" in found and "large" in found:
         found["host"]["large"] = found["large"]["seconds"]
     tables = [table(name, found[name]) for name in TABLES if name in found]
-    (DOCS / "speed.md").write_text(HEAD + _machine(found) + _asked(found) + "".join(tables) + TAIL)
+    held = [[claim, ", ".join(f"[{name}]({file})" for name in names)] for claim, file, names in CLAIMS]
+    claims = "".join("| " + " | ".join(row) + " |\n" for row in held)
+    (DOCS / "speed.md").write_text(HEAD + _machine(found) + _asked(found) + "".join(tables) + TAIL + claims)
     if "large" in found and "sweep" in found:
         plot(found)
