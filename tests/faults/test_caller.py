@@ -87,7 +87,7 @@ def test_nothing_global_is_changed(backend_name: str, tmp_path: Path) -> None:
     before = state()
     everything(backend_name, tmp_path)
     after = state()
-    assert {name for name in before if before[name] != after[name]} == set()
+    assert {name: (before[name], after[name]) for name in before if before[name] != after[name]} == {}
 
 
 def test_a_caller_s_x64_does_not_change_what_it_gives(tmp_path: Path) -> None:
