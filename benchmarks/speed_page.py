@@ -222,7 +222,10 @@ def _machine(found: Found) -> str:
     machine = next(iter(found.values()))["machine"]
     versions = ", ".join(f"{k} {v}" for k, v in machine["versions"].items())
     vectors = {"avx512f": "AVX-512", "avx2": "AVX2, no AVX-512"}.get(machine["vectors"], "no AVX")
-    return f"\nMeasured on {machine['cores']} cores of {machine['processor']} ({vectors}), with {versions}.\n"
+    text = f"\nMeasured on {machine['cores']} cores of {machine['processor']} ({vectors}), with\n{versions}.\n"
+    if any(f["load"][0] > machine["cores"] for f in found.values()):
+        text += "**Other work used the machine at the time**, as the load averages say: run it on a quiet one.\n"
+    return text
 
 
 def plot(found: Found) -> None:
