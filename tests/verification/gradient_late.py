@@ -150,8 +150,8 @@ LATE_BUGS = [
     Bug("late_block_overwrites", "sum", lambda: in_place(False), sized=True),
 ]
 LATE_RIGHT = [
-    Right("late_direction", of_direction(True), normalised),
     Right("late_softmax_one_pass", one_pass(True), pooled),
+    Right("late_direction", of_direction(True), normalised),
     Right("late_bilinear", by_indices("de"), **BILINEAR),
     Right("late_rule", huber_by_rule(True), shapes=SHAPES, **HUBER),
     Right("late_in_place", in_place(True)),
