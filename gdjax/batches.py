@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import lru_cache
-from itertools import chain
 
 import numpy as np
 
@@ -50,12 +49,10 @@ def _streamed(layout: Layout, seed: int, epoch: int, part: slice) -> np.ndarray:
 @lru_cache(maxsize=2)
 def _windows(layout: Layout, seed: int, epoch: int) -> tuple[np.ndarray, Callable[[int], np.ndarray]]:
     """Where the windows of an epoch start and end in its order, and the shuffled rows of each."""
-    pieces = layout.pieces
-    starts = np.cumsum([0, *chain.from_iterable(pieces)])
-    firsts = np.cumsum([0, *map(len, pieces)])
+    starts, firsts = layout.starts, layout.firsts
     windows: list[list[int]] = [[]]
     held = 0
-    for piece in np.random.default_rng([seed, epoch]).permutation(len(pieces)).tolist():
+    for piece in np.random.default_rng([seed, epoch]).permutation(len(layout.pieces)).tolist():
         for block in range(firsts[piece], firsts[piece + 1]):
             rows = int(starts[block + 1] - starts[block])
             if windows[-1] and held + rows > layout.window:

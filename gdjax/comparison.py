@@ -15,42 +15,23 @@ from gdjax.fitting import fit
 from gdjax.formulas import Formula
 from gdjax.neuron import Neuron
 from gdjax.protocol import Backend, Chunk, SupportsGrad
-from gdjax.rule import RUNNING, Array, Knobs, Rule, State, make_advance
+from gdjax.rule import Array, Evaluate, Knobs, Rule, State, take_steps
 from gdjax.run import Run
 from gdjax.samples import Samples
+from gdjax.wrapped import Wrapped
 
 AGREES = {"float32": 1e-4, "float64": 1e-10}
 """The relative difference, of the largest parameter too, up to which backends agree."""
 
 
 @dataclass(frozen=True)
-class ByAutodiff:
+class ByAutodiff(Wrapped):
     """A backend whose gradients are another's autodiff of the cost: the hand-derived ones never run."""
-
-    inner: Any
 
     @property
     def name(self) -> str:
         """The other's name and "grad"."""
         return f"{self.inner.name}.grad"
-
-    @property
-    def xp(self) -> Any:
-        """The other's namespace."""
-        return self.inner.xp
-
-    @property
-    def dtype(self) -> str:
-        """The other's dtype."""
-        return str(self.inner.dtype)
-
-    def asarray(self, x: Any) -> Array:
-        """See `gdjax.protocol.Backend`."""
-        return self.inner.asarray(x)
-
-    def to_numpy(self, x: Array) -> np.ndarray:
-        """See `gdjax.protocol.Backend`."""
-        return np.asarray(self.inner.to_numpy(x))
 
     def cost_and_gradient(self, formula: Formula, theta: Array, samples: Samples) -> tuple[Array, Array]:
         """The other's cost, and the gradient by its autodiff."""
@@ -62,21 +43,16 @@ class ByAutodiff:
         self, formula: Formula, rule: Rule, samples: Samples, rows: np.ndarray, state: State, knobs: Knobs, chunk: Chunk
     ) -> tuple[State, np.ndarray | None]:
         """The update rule step by step in NumPy."""
-        advance = make_advance(np, rule)
         # rows are taken in NumPy: outside its own calls a backend's arrays need not keep their dtype
         host = Samples(*(None if a is None else self.to_numpy(a) for a in samples)).take(rows)
-        seen = self._placed(host)
-        trace = np.full((len(chunk.factors), len(rows)), np.nan, self.dtype) if chunk.trace else None
+        whole = self._placed(host)
+
+        def evaluate(step: int) -> Evaluate:
+            seen = whole if chunk.batches is None else self._placed(host.batch(np, chunk.batches[step]))
+            return _Evaluate(self, formula, seen)
+
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            for i, factor in enumerate(chunk.factors.astype(self.dtype)):
-                if not (state.phase == RUNNING).any():
-                    break
-                if chunk.batches is not None:
-                    seen = self._placed(host.batch(np, chunk.batches[i]))
-                state = advance(state, knobs, _Evaluate(self, formula, seen), factor)
-                if trace is not None:
-                    trace[i] = state.cost
-        return state, trace
+            return take_steps(rule, evaluate, state, knobs, chunk.factors.astype(self.dtype), chunk.trace)
 
     def _placed(self, samples: Samples) -> Samples:
         return Samples(*(None if a is None else self.asarray(a) for a in samples))

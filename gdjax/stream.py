@@ -42,6 +42,21 @@ class Layout(NamedTuple):
     window: int
     """Rows that a shuffle may hold at a time."""
 
+    @property
+    def starts(self) -> np.ndarray:
+        """The row at which each block starts, and N."""
+        return np.cumsum([0, *chain.from_iterable(self.pieces)])
+
+    @property
+    def firsts(self) -> np.ndarray:
+        """The first block of each piece, and the number of blocks."""
+        return np.cumsum([0, *map(len, self.pieces)])
+
+    @property
+    def longest(self) -> int:
+        """Rows of the longest block."""
+        return max(chain.from_iterable(self.pieces))
+
 
 class Stream(ABC):
     """N samples at a source that is read again for each pass over them.
@@ -128,12 +143,11 @@ class Stream(ABC):
 
     @cached_property
     def _starts(self) -> np.ndarray:
-        rows = list(chain.from_iterable(self.layout.pieces))
-        return np.concatenate([[0], np.cumsum(rows)[:-1]])
+        return self.layout.starts
 
     @cached_property
     def _firsts(self) -> np.ndarray:
-        return np.concatenate([[0], np.cumsum([len(piece) for piece in self.layout.pieces])[:-1]])
+        return self.layout.firsts
 
     _open: tuple[int, int, Iterator[Block]] | None = None
 
@@ -162,24 +176,20 @@ class ArrayStream(Stream):
     ) -> None:
         self._arrays, self.features = (X, y, weight), features
         self.dtype, self._block = X.dtype, block_rows(X.shape[1], X.itemsize, memory_limit)
-        rows = [
-            part if weight is None else int(np.count_nonzero(weight[start : start + part]))
-            for start, part in self._parts()
-        ]
+        starts = range(0, len(X), self._block)
+        if weight is None:
+            rows = [min(self._block, len(X) - start) for start in starts]
+        else:
+            rows = [int(np.count_nonzero(weight[start : start + self._block])) for start in starts]
         self.shape = (sum(rows), X.shape[1])
         self.layout = Layout(tuple((count,) for count in rows), 4 * self._block)
 
-    def _parts(self) -> list[tuple[int, int]]:
-        count = len(self._arrays[0])
-        return [(start, min(self._block, count - start)) for start in range(0, count, self._block)]
-
     def piece(self, number: int) -> Iterator[Block]:
         """See `Stream.piece`."""
-        start, rows = self._parts()[number]
-        at = slice(start, start + rows)
         X, y, weight = self._arrays
-        row = np.arange(start, start + rows)
-        s = np.ones(rows) if weight is None else weight[at]
+        at = slice(number * self._block, (number + 1) * self._block)
+        row = np.arange(at.start, min(at.stop, len(X)))
+        s = np.ones(len(row)) if weight is None else weight[at]
         block = Block(np.asarray(X[at]), np.asarray(y[at]), s, row)
         yield block if weight is None or (s > 0).all() else Block(*(part[s > 0] for part in block))
 

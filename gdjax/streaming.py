@@ -7,40 +7,21 @@ import numpy as np
 
 from gdjax.errors import DataError
 from gdjax.formulas import Formula
-from gdjax.protocol import Backend, Chunk
+from gdjax.protocol import Chunk
 from gdjax.rows import StreamedRows
 from gdjax.rule import Array, Evaluate, Knobs, Rule, State, take_steps
 from gdjax.samples import Samples
+from gdjax.wrapped import Wrapped
 
 
 @dataclass(frozen=True)
-class Streaming:
+class Streaming(Wrapped):
     """`inner`, for samples that are read at each step; what it computes at a block is added up in float64."""
-
-    inner: Backend
-
-    @property
-    def name(self) -> str:
-        return self.inner.name
-
-    @property
-    def xp(self) -> Any:
-        return self.inner.xp
-
-    @property
-    def dtype(self) -> str:
-        return self.inner.dtype
-
-    def asarray(self, x: Any) -> Array:
-        return self.inner.asarray(x)
-
-    def to_numpy(self, x: Array) -> np.ndarray:
-        return self.inner.to_numpy(x)
 
     def cost_and_gradient(self, formula: Formula, theta: Array, samples: Any) -> tuple[np.ndarray, np.ndarray]:
         """See `gdjax.protocol.Backend`; `samples` are `StreamedRows`."""
         cost, gradient, total = np.zeros(len(theta)), np.zeros(theta.shape), 0.0
-        most = max(map(max, samples.stream.layout.pieces))
+        most = samples.stream.layout.longest
         for block in samples.stream.read():
             if not len(block.y):
                 continue

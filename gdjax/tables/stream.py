@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ class TableStream(Stream):
         self._most = block_rows(len(reading.wanted), 8, memory_limit)
         assert reading.source.pieces is not None
         self._pieces = reading.source.pieces
+        self._first_rows = [0, *accumulate(self._pieces.rows)]
         summary: dict[str, Summary] = {}
         counts: list[tuple[int, ...]] = []
         for number in range(len(self._pieces.rows)):
@@ -78,7 +80,7 @@ class TableStream(Stream):
     def _cells(self, number: int) -> Iterator[tuple[dict[str, Cells], npt.NDArray[np.intp], Any]]:
         """The cells of the rows that are not dropped, block by block, the rows' numbers, and where a cell stands."""
         reading = self._reading
-        first = sum(self._pieces.rows[:number])
+        first = self._first_rows[number]
         for every in self._pieces.read(number, reading.wanted, reading.text, self._most):
             count = len(next(iter(every.values())).missing)
             cells, kept, place = reading.checked(every, first)

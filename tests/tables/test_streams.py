@@ -100,6 +100,19 @@ def test_mini_batches_of_row_groups(parquet):
     np.testing.assert_allclose([*run.weights, run.bias], [2, -3, 1], rtol=1e-6)
 
 
+def test_a_row_group_without_a_row_is_none(parquet, backend_name):
+    table = pyarrow.parquet.read_table(parquet, columns=["b", "z", "y"])
+    with pyarrow.parquet.ParquetWriter(parquet, table.schema) as file:
+        for part in (table[:9_000], table[:0], table[9_000:]):
+            file.write_table(part)
+    assert 0 in [pyarrow.parquet.ParquetFile(parquet).metadata.row_group(i).num_rows for i in range(3)]
+    streamed = tables.read(parquet, target="y", memory_limit=1 << 19)
+    run = gdjax.fit(Neuron("identity"), streamed.X, streamed.y, backend=backend_name)
+    b, z, y = (table.column(name).to_numpy() for name in ("b", "z", "y"))
+    exact = np.linalg.lstsq(np.column_stack([b, z, np.ones(ROWS)]), y, rcond=None)[0]
+    np.testing.assert_allclose([*run.weights, run.bias], exact, rtol=1e-6)
+
+
 @pytest.mark.parametrize("kind", ["plain", "structured"])
 def test_a_stream_of_npy_is_the_table(tmp_path, kind):
     X = np.random.default_rng(0).normal(size=(200_000, 3)).astype(">f4")
