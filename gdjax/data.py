@@ -71,7 +71,14 @@ def check(
     if isinstance(X, Stream):
         if memory_limit is None:
             raise no_stream(what)
-        return _streamed(X, y, formula, sample_weight, groups, features, what)
+        for name, given in (("y", y), ("sample_weight", sample_weight)):
+            if given is not None:
+                raise DataError(f"{what}{name}: a stream of samples brings its own: leave it out")
+        if features is not None and tuple(features) != X.features:
+            raise DataError(f"{what}features: a stream of samples names its own: leave them out")
+        if groups is not None:
+            raise DataError(f"{what}groups: they need their samples in memory: raise memory_limit")
+        return _streamed(X, formula, what)
     names = _feature_names(X, features)
     X = _real(X, f"{what}X", 2)
     y = _real(y, f"{what}y", 1)
@@ -87,7 +94,7 @@ def check(
         raise DataError(f"{what}features names {len(names)} columns and X has {X.shape[1]}: pass one name a column")
     if memory_limit is not None and groups is None and X.nbytes > memory_limit:
         given = None if sample_weight is None else _weights(sample_weight, len(X), what)
-        return _streamed(ArrayStream(X, y, given, names, memory_limit), None, formula, what=what)
+        return _streamed(ArrayStream(X, y, given, names, memory_limit), formula, what)
     weight = np.ones(len(X)) if sample_weight is None else _weights(sample_weight, len(X), what)
     key_codes = None if groups is None else group(groups, len(X))
     bad: dict[int, str] = {}
@@ -119,23 +126,8 @@ def no_stream(what: str = "") -> DataError:
     return DataError(f"{what}X: a stream of samples is for fit, sweep, compare and predict alone: pass arrays")
 
 
-def _streamed(
-    X: Stream,
-    y: Any,
-    formula: Formula,
-    sample_weight: Any = None,
-    groups: Any = None,
-    features: Any = None,
-    what: str = "",
-) -> Data:
+def _streamed(X: Stream, formula: Formula, what: str) -> Data:
     """A stream that one pass has found no fault in."""
-    for name, given in (("y", y), ("sample_weight", sample_weight)):
-        if given is not None:
-            raise DataError(f"{what}{name}: a stream of samples brings its own: leave it out")
-    if features is not None and tuple(features) != X.features:
-        raise DataError(f"{what}features: a stream of samples names its own: leave them out")
-    if groups is not None:
-        raise DataError(f"{what}groups: they need their samples in memory: raise memory_limit")
     if not len(X):
         raise DataError(f"{what}X has no row: pass at least one sample")
     for block in X.read():

@@ -8,7 +8,6 @@ from typing import TypeVar
 
 import numpy as np
 
-from gdjax.blas import one_blas_thread
 from gdjax.formulas import Formula
 from gdjax.samples import Samples, block_sums
 
@@ -37,7 +36,7 @@ def _pool(process: int, threads: int) -> ThreadPoolExecutor:
 
 
 def in_threads(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
-    """`map(work, items)` on all cores, BLAS held to one thread each."""
+    """`map(work, items)` on all cores; whoever calls holds BLAS to one thread each."""
     threads = cores()
     if threads == 1 or len(items) == 1:
         yield from map(work, items)
@@ -49,8 +48,7 @@ def in_threads(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterato
             return work(item)
 
     state = np.geterr()
-    with one_blas_thread():
-        yield from _pool(os.getpid(), threads).map(quiet, items)
+    yield from _pool(os.getpid(), threads).map(quiet, items)
 
 
 def shared_sums(formula: Formula, theta: np.ndarray, samples: Samples) -> tuple[np.ndarray, np.ndarray]:

@@ -43,12 +43,13 @@ def predict(
     output.check(run, table)
     fitted = gdjax.load(run)
     data = read_like(fitted, table, missing=missing, unseen=unseen, memory_limit=memory(memory_limit))
-    values = fitted.predict(data.X, data.groups, untrained=untrained)
+    if isinstance(data.X, Stream):
+        rows, values = _read_once(fitted, data.X)
+    else:
+        values = fitted.predict(data.X, data.groups, untrained=untrained)
+        rows = np.arange(len(data.X)) if data.rows is None else data.rows
     if values.ndim == 2:
         values = values[fitted.best()]
-    rows = np.arange(len(values)) if data.rows is None else data.rows
-    if isinstance(data.X, Stream) and missing == "drop":
-        rows = np.concatenate([block.row for block in data.X.read()])
     if output.json:
         print_json({"rows": len(values), "row": rows, "prediction": values})
     elif output.output is None:
@@ -60,6 +61,12 @@ def predict(
         if not output.json:
             console().print(safe(f"{len(values):,} predictions saved to {output.output}"))
     return 0
+
+
+def _read_once(fitted: Run, stream: Stream) -> tuple[np.ndarray, np.ndarray]:
+    """The rows of the table that are read, and what is predicted for them."""
+    rows, values = zip(*((block.row, fitted.predict(block.X)) for block in stream.read()), strict=True)
+    return np.concatenate(rows), np.concatenate(values, axis=-1)
 
 
 def read_like(fitted: Run, path: str, **options: Any) -> Table:
