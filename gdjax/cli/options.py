@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from gdjax.tables import Table
 
 __all__ = [
+    "ACTIVATION",
     "DESCENT",
+    "LOSS",
     "NEURON",
     "OUTPUT",
     "TABLE",
@@ -29,6 +31,7 @@ __all__ = [
     "OutputOptions",
     "TableOptions",
     "column_names",
+    "formula",
     "numbers",
     "rate",
 ]
@@ -36,6 +39,9 @@ __all__ = [
 _TABLE, _NEURON, _DESCENT, _OUTPUT = (
     Group(name, sort_key=i) for i, name in enumerate(("Table", "Neuron", "Descent", "Output"))
 )
+
+ACTIVATION = "relu, identity, leaky_relu(0.01), sigmoid, tanh, softplus or exp."
+LOSS = "squared_error, absolute_error, huber(1.0), log_loss or poisson."
 
 
 def _help(text: str, group: Group, **more: Any) -> Parameter:
@@ -82,12 +88,8 @@ class TableOptions:
 class NeuronOptions:
     """The formula."""
 
-    activation: Annotated[str, _help("relu, identity, leaky_relu(0.01), sigmoid, tanh, softplus or exp.", _NEURON)] = (
-        "relu"
-    )
-    loss: Annotated[str, _help("squared_error, absolute_error, huber(1.0), log_loss or poisson.", _NEURON)] = (
-        "squared_error"
-    )
+    activation: Annotated[str, _help(ACTIVATION, _NEURON)] = "relu"
+    loss: Annotated[str, _help(LOSS, _NEURON)] = "squared_error"
     l2: Annotated[float, _help("Penalty on the squares of the weights.", _NEURON)] = 0.0
     l1: Annotated[float, _help("Penalty on their absolute values.", _NEURON)] = 0.0
     bias: Annotated[bool, _help("Whether there is a bias.", _NEURON)] = True
@@ -95,11 +97,8 @@ class NeuronOptions:
     def neuron(self) -> Neuron:
         """The neuron that they describe."""
         from gdjax import Neuron
-        from gdjax.formulas import activations, losses
 
-        activation = spelled("activation", self.activation, activations, "leaky_relu(0.1)")
-        loss = spelled("loss", self.loss, losses, "huber(0.5)")
-        return Neuron(activation, loss, l2=self.l2, l1=self.l1, bias=self.bias)
+        return Neuron(*formula(self.activation, self.loss), l2=self.l2, l1=self.l1, bias=self.bias)
 
 
 @Parameter(name="*")
@@ -178,6 +177,16 @@ class OutputOptions:
 
 TABLE, NEURON, DESCENT, OUTPUT = TableOptions(), NeuronOptions(), DescentOptions(), OutputOptions()
 """All by default."""
+
+
+def formula(activation: str, loss: str) -> tuple[Any, Any]:
+    """The activation and the loss: their names, or what they call."""
+    from gdjax.formulas import activations, losses
+
+    return (
+        spelled("activation", activation, activations, "leaky_relu(0.1)"),
+        spelled("loss", loss, losses, "huber(0.5)"),
+    )
 
 
 def column_names(text: str | None) -> list[str] | None:

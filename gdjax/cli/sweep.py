@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from cyclopts import Group, Parameter
 
-from gdjax.cli.options import DESCENT, OUTPUT, TABLE, DescentOptions, OutputOptions, TableOptions, numbers
+from gdjax.cli.options import (
+    ACTIVATION,
+    DESCENT,
+    LOSS,
+    OUTPUT,
+    TABLE,
+    DescentOptions,
+    OutputOptions,
+    TableOptions,
+    formula,
+    numbers,
+)
 from gdjax.cli.output import console, safe
 from gdjax.cli.output import table as as_table
 from gdjax.cli.training import train
@@ -34,8 +45,8 @@ def sweep(
     seed: Annotated[str, Parameter(help="Seeds.", group=_SWEPT)] = "0",
     folds: Annotated[int | None, Parameter(help="Folds of a cross-validation.", group=_SWEPT)] = None,
     columns: TableOptions = TABLE,
-    activation: Annotated[str, Parameter(help="relu, identity, sigmoid, exp, ...")] = "relu",
-    loss: Annotated[str, Parameter(help="squared_error, huber, log_loss, poisson, ...")] = "squared_error",
+    activation: Annotated[str, Parameter(help=ACTIVATION)] = "relu",
+    loss: Annotated[str, Parameter(help=LOSS)] = "squared_error",
     bias: Annotated[bool, Parameter(help="Whether there is a bias.")] = True,
     descent: DescentOptions = DESCENT,
     strict: Annotated[bool, Parameter(help="Exit with 4 unless all converged.", negative="")] = False,
@@ -51,7 +62,7 @@ def sweep(
     output.check(table)
     if columns.by:
         raise UsageError("--by: a sweep has one set of samples; `gdjax fit --by` trains a neuron for each group")
-    formula, arguments = gdjax.Neuron(activation, loss, bias=bias), descent.arguments()
+    neuron, arguments = gdjax.Neuron(*formula(activation, loss), bias=bias), descent.arguments()
     rates: Any = "auto" if learning_rate == "auto" else numbers("learning_rate", learning_rate)
     seeds = numbers("seed", seed) or [0.0]
     if not all(value.is_integer() and value >= 0 for value in seeds):
@@ -60,7 +71,7 @@ def sweep(
     data = columns.read(table, descent.limit if folds is None else None)
     swept = functools.partial(
         gdjax.sweep,
-        formula,
+        neuron,
         data.X,
         data.y,
         learning_rate=rates,

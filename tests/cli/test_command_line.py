@@ -195,6 +195,16 @@ def test_what_is_spelled_as_in_python_is_what_python_has(line: Path, options: li
     assert [*found["weights"].values(), found["bias"], found["steps"]] == [*run.weights, run.bias, run.steps]
 
 
+def test_a_sweep_spells_its_loss_as_fit_does(line: Path, tmp_path: Path) -> None:
+    given = ["--target", "y", "--activation", "identity", "--loss", "huber(0.5)", "-q", *QUICK]
+    runs = {}
+    for name in ("sweep", "fit"):
+        assert gdjax_command(name, line, *given, "-o", tmp_path / name).returncode == 0
+        runs[name] = gdjax.load(tmp_path / name)
+    assert runs["sweep"].neuron.formula.loss.parameters == (0.5,)
+    np.testing.assert_allclose(runs["sweep"].weights[0], runs["fit"].weights, rtol=1e-9)
+
+
 def test_compare_agrees(line: Path) -> None:
     done = gdjax_command("compare", line, "--target", "y", "--backends", "numpy", "--no-autodiff", "--json")
     assert strict_json(done.stdout)["agrees"] is True
