@@ -27,7 +27,7 @@ class Equation:
         oracle: the same by JAX, of the same shape.
         by: how the oracle has it: "jax.jacobian", or "jax" for a value that is no derivative.
         difference: the largest |value - oracle|; NaN where either is not finite.
-        bound: what rounding alone may make of it.
+        bound: what rounding alone, and XLA's flushing of subnormal numbers, may make of it.
         holds: whether the difference is within it.
     """
 
@@ -210,7 +210,9 @@ def _check(line: equations.Line, shape: tuple[int, ...]) -> Equation:
     if value.shape != oracle.shape:
         raise AssertionError(f"equation {line.number}: shapes {value.shape} by hand and {oracle.shape} by JAX")
     apart = np.abs(value - oracle)
-    bound = (8 + sum(shape)) * np.finfo(float).eps * np.broadcast_to(line.scale, value.shape) + line.slack
+    float64 = np.finfo(float)
+    unit = float64.eps * np.broadcast_to(line.scale, value.shape) + float64.tiny * line.gain
+    bound = (8 + sum(shape)) * unit + line.slack
     holds = bool(np.isfinite(value).all() and (apart <= bound).all())
     return Equation(
         line.number, line.text, line.latex, value, oracle, line.by, float(apart.max()), float(bound.max()), holds

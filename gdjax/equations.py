@@ -7,6 +7,9 @@ them.
 
 Hand and oracle share the bits of z = w.x + b, so that they never stand on two sides of a kink by rounding; from there
 on the hand's side is NumPy and the derivation, the oracle's side `jax.jacobian` of values alone.
+
+XLA on CPU flushes subnormal operands and results to 0, NumPy keeps them. So beside rounding, which is relative, each
+operand and each intermediate may differ by up to the smallest normal number, times how far it moves the line's value.
 """
 
 from collections.abc import Callable
@@ -39,6 +42,8 @@ class Line(NamedTuple):
     """Rounding is measured against this: 0 where both sides must be equal to the bit."""
     slack: Array = 0.0
     """What is allowed beside it."""
+    gain: Array = 1.0
+    """How far a change of one operand or intermediate moves the value: what flushing is measured against."""
 
 
 class Hand(NamedTuple):
@@ -63,6 +68,8 @@ class Hand(NamedTuple):
     """The parameters after one plain step of gdjax's update rule."""
     jump: np.ndarray
     """(N,) what the engine's own rounding of z makes of the residual: more than rounding only beside a kink."""
+    flushed: np.ndarray
+    """(N,) what flushing y, the prediction and their difference makes of the residual: a jump only at a loss's kink."""
 
 
 class Oracle(NamedTuple):
@@ -96,7 +103,7 @@ def make_oracle(jax: Any, formula: Formula) -> Oracle:
 
 def pre_activation(jax: Any, w: Array, b: Array, x: Array) -> Array:
     """z = sum(w * x) + b over the last axis, by one primitive for one sample, for all, and under differentiation."""
-    return jax.numpy.sum(w * x, axis=-1) + b
+    return jax.numpy.sum(jax.numpy.multiply(w, x), axis=-1) + b
 
 
 def make_hand(jax: Any, formula: Formula, params: Params, X: np.ndarray, y: np.ndarray, rate: float) -> Hand:
@@ -119,7 +126,15 @@ def make_hand(jax: Any, formula: Formula, params: Params, X: np.ndarray, y: np.n
         cost=gradient,
         step=step,
         jump=np.abs(residual((w[None] @ X.T)[0] + b, y) - residual(z, y)),
+        flushed=_flushed(residual, z, y),
     )
+
+
+def _flushed(slope: Callable[[Array, Array], Array], at: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """How far a slope moves where y, the prediction and their difference are flushed: as one change of y, thrice."""
+    step = 4 * np.finfo(float).tiny
+    here = slope(at, y)
+    return np.maximum(np.abs(slope(at, y + step) - here), np.abs(slope(at, y - step) - here))
 
 
 def _engine(
@@ -179,6 +194,8 @@ def _neuron(h: Hand, o: Oracle, formula: Formula) -> list[Line]:
     slope_scale = 0 * h.z if article else _slope_scale(h.z, h.u, h.slope)
     graph_scale = 0 * GRAPH if article else _slope_scale(GRAPH, value(GRAPH), slope(GRAPH))
     x_scale = slope_scale[:, None] * np.abs(h.X)
+    spread = 1 + np.abs(h.z)
+    x_gain = 1 + _times(spread, np.abs(h.X)) + np.abs(h.slope)[:, None]
     ones = np.ones(features)
     diagonal = h.X[:, :, None] * np.eye(features)
     shown = "0^T where w.x + b <= 0, x^T where w.x + b > 0" if article else "slope(w.x + b) x^T"
@@ -194,7 +211,8 @@ def _neuron(h: Hand, o: Oracle, formula: Formula) -> list[Line]:
             h.u,
             each(lambda x: o.activation(z_of(h.w, h.b, x))),
             "jax",
-            0 * h.u if article else np.abs(h.u) * (1 + np.abs(h.z)),
+            0 * h.u if article else np.abs(h.u) * spread,
+            gain=spread,
         ),
         Line(
             3,
@@ -205,6 +223,7 @@ def _neuron(h: Hand, o: Oracle, formula: Formula) -> list[Line]:
             neuron_w,
             jacobian,
             x_scale,
+            gain=x_gain,
         ),
         Line(
             4,
@@ -214,6 +233,7 @@ def _neuron(h: Hand, o: Oracle, formula: Formula) -> list[Line]:
             each(lambda x: jnp.sum(h.w * x)),
             "jax",
             h.size,
+            gain=1 + np.abs(h.w).max() + np.abs(h.X).max(axis=1),
         ),
         Line(
             5,
@@ -291,6 +311,7 @@ def _neuron(h: Hand, o: Oracle, formula: Formula) -> list[Line]:
                 neuron_w,
                 jacobian,
                 x_scale,
+                gain=x_gain,
             )
             for number in (10, 11)
         ),
@@ -302,6 +323,7 @@ def _neuron(h: Hand, o: Oracle, formula: Formula) -> list[Line]:
             neuron_b,
             jacobian,
             slope_scale,
+            gain=spread,
         ),
     ]
 
@@ -369,6 +391,7 @@ def _article_cost(h: Hand, o: Oracle, formula: Formula, rate: float) -> list[Lin
     outputs = o.activation(z_of(h.w, h.b, h.X))
     by_jax = h.y - outputs
     cost = np.mean(v * v)
+    cost_gain = 1 + np.mean(np.abs(v))
     open_gates = r"\sum_{i:\,z_i > 0}"
     lines = [
         Line(
@@ -379,6 +402,7 @@ def _article_cost(h: Hand, o: Oracle, formula: Formula, rate: float) -> list[Lin
             o.loss(z_of(h.w, h.b, h.X), h.y).mean(),
             "jax",
             cost,
+            gain=cost_gain,
         )
         for number in (1, 13)
     ]
@@ -388,7 +412,7 @@ def _article_cost(h: Hand, o: Oracle, formula: Formula, rate: float) -> list[Lin
                  0 * h.u),
             Line(number, "v(y, u) = y - u", "v(y, u) = y - u", v, by_jax, "jax", 0 * v),
             Line(number, "C(v) = (1/N) sum_i v_i^2", r"C(v) = \frac{1}{N} \sum_i v_i^2", cost, (by_jax**2).mean(),
-                 "jax", cost),
+                 "jax", cost, gain=cost_gain),
         ]  # fmt: skip
     dv2 = jax.vmap(jax.jacobian(lambda t: t**2))(v)
     for s in _sides(h, o, o.activation):
@@ -396,13 +420,16 @@ def _article_cost(h: Hand, o: Oracle, formula: Formula, rate: float) -> list[Lin
         d, d_tex = f"dC/d{s.name}", rf"\frac{{\partial C}}{{\partial {s.tex}}}"
         gated = _times(gate.astype(float), s.factor)
         scale = np.mean(np.abs(_times(2 * (np.abs(h.z) + np.abs(h.y)) * gate, s.factor)), axis=0)
+        gain = 1 + np.mean(np.abs(_like(v, s.factor)) + np.abs(s.factor), axis=0)
         opened = s.factor[gate]
         one = "1" if s.name == "b" else "x^T"
         cases_tex = r"[z > 0]" + ("" if s.name == "b" else r"\,x^T")
         z_i = r"w \cdot x_i + b"
 
-        def line(number: int, text: str, latex: str, hand: Array, s: _Side = s, scale: Array = scale) -> Line:
-            return Line(number, text, latex, hand, s.gradient, "jax.jacobian", scale)
+        def line(
+            number: int, text: str, latex: str, hand: Array, s: _Side = s, scale: Array = scale, gain: Array = gain
+        ) -> Line:
+            return Line(number, text, latex, hand, s.gradient, "jax.jacobian", scale, gain=gain)
 
         lines += [
             Line(
@@ -462,7 +489,7 @@ def _article_cost(h: Hand, o: Oracle, formula: Formula, rate: float) -> list[Lin
                 rf"{d_tex} = \frac{{2}}{{N}} {open_gates} e_i{s.row_tex}, \quad e_i = {z_i} - y_i",
                 2 / count * (e[gate] @ opened),
             ),
-            *_computed(s, h, d, d_tex, rate, 2 / count * (e[gate] @ opened), scale),
+            *_computed(s, h, d, d_tex, rate, 2 / count * (e[gate] @ opened), scale, gain),
         ]
     return lines
 
@@ -478,20 +505,24 @@ def _derivative_of_residual(h: Hand, o: Oracle, name: str) -> Array:
 
 
 def _computed(
-    s: _Side, h: Hand, d: str, d_tex: str, rate: float, gradient: np.ndarray, scale: np.ndarray
+    s: _Side, h: Hand, d: str, d_tex: str, rate: float, gradient: np.ndarray, scale: np.ndarray, gain: np.ndarray
 ) -> list[Line]:
     """The gradient as gdjax computes it, the update, and gdjax's own step."""
     text = f"{s.name}_(t+1) = {s.name}_t - eta {d}, eta = {rate:g}"
     latex = rf"{s.tex}_{{t+1}} = {s.tex}_t - \eta {d_tex}, \quad \eta = {rate:g}"
     size = np.abs(s.point) + rate * scale
     after = s.point - rate * s.gradient
-    slack = np.mean(np.abs(_times(h.jump, s.factor)), axis=0)
+    flushed, jump = (np.mean(np.abs(_times(change, s.factor)), axis=0) for change in (h.flushed, h.jump))
+    slack = flushed + jump
+    step_gain = 1 + rate * gain
     return [
         Line(s.numbers[8], f"{d} as gdjax computes it", rf"{d_tex} \;\mathrm{{as\ computed}}", s.engine, s.gradient,
-             "jax.jacobian", scale, slack),
-        Line(s.numbers[9], text, latex, s.point - rate * gradient, after, "jax.jacobian", size),
+             "jax.jacobian", scale, slack, gain),
+        Line(s.numbers[9], text, latex, s.point - rate * gradient, after, "jax.jacobian", size,
+             rate * flushed, step_gain),
         Line(s.numbers[9], f"{s.name}_(t+1) after one plain step of gdjax",
-             rf"{s.tex}_{{t+1}} \;\mathrm{{as\ computed}}", s.updated, after, "jax.jacobian", size, rate * slack),
+             rf"{s.tex}_{{t+1}} \;\mathrm{{as\ computed}}", s.updated, after, "jax.jacobian", size, rate * slack,
+             step_gain),
     ]  # fmt: skip
 
 
@@ -520,17 +551,22 @@ def _general_cost(h: Hand, o: Oracle, formula: Formula, rate: float) -> list[Lin
         dl_scale = dl_scale + np.abs(h.u)
         outer_scale = outer_scale + np.abs(h.u)
     r_scale = dl_scale * np.abs(du_dz) + np.abs(dl_du) * slope_scale + spread * np.abs(h.residual)
+    dl_flushed = _flushed(slope, q, h.y)
+    outer_gain = spread + np.abs(q) + np.abs(h.y) + np.abs(dl_du)
+    r_gain = spread * (1 + np.abs(dl_du)) + outer_gain * np.abs(du_dz)
     lines = [
         Line(number, f"C = (1/N) sum_i {name}_i", rf"C = \frac{{1}}{{N}} \sum_i {tex}_i",
-             np.mean(formula.pointwise(np).cost(h.z, h.y)), each_cost.mean(), "jax", np.mean(outer_scale))
+             np.mean(formula.pointwise(np).cost(h.z, h.y)), each_cost.mean(), "jax", np.mean(outer_scale),
+             gain=np.mean(outer_gain))
         for number in (1, 13)
     ]  # fmt: skip
     for number in (14, 25):
         lines += [
-            Line(number, u, u_tex, q, u_of(z_of(h.w, h.b, h.X)), "jax", np.abs(q) * spread),
-            Line(number, f"L_i = {name}(u_i, y_i)", rf"L_i = {tex}(u_i, y_i)", outer, each_cost, "jax", outer_scale),
+            Line(number, u, u_tex, q, u_of(z_of(h.w, h.b, h.X)), "jax", np.abs(q) * spread, gain=spread),
+            Line(number, f"L_i = {name}(u_i, y_i)", rf"L_i = {tex}(u_i, y_i)", outer, each_cost, "jax", outer_scale,
+                 gain=outer_gain),
             Line(number, "C(L) = (1/N) sum_i L_i", r"C(L) = \frac{1}{N} \sum_i L_i", np.mean(outer), each_cost.mean(),
-                 "jax", np.mean(outer_scale)),
+                 "jax", np.mean(outer_scale), gain=np.mean(outer_gain)),
         ]  # fmt: skip
 
     def sample_cost(w: Array, b: Array, x: Array, y: Array) -> Array:
@@ -545,32 +581,37 @@ def _general_cost(h: Hand, o: Oracle, formula: Formula, rate: float) -> list[Lin
             ("1" if s.name == "b" else "x^T") if linked else rf"\sigma'(z){one_tex}"
         )
         terms = _times(h.residual, s.factor)
-        scale = np.mean(np.abs(_times(r_scale, s.factor)), axis=0)
+        size = np.abs(s.factor)
+        scale, slack = (np.mean(_times(change, size), axis=0) for change in (r_scale, h.flushed))
+        dl_gain = 1 + _times(r_gain, size) + np.abs(_like(h.residual, s.factor))
+        gain = np.mean(dl_gain, axis=0)
         r = "L'(z_i, y_i)" if linked else "L'(u_i, y_i) slope(z_i)"
         r_tex = "L'(z_i, y_i)" if linked else r"L'(u_i, y_i)\,\sigma'(z_i)"
         dl = jax.vmap(lambda x, y, a=argument: jax.jacobian(sample_cost, a)(h.w, h.b, x, y))(h.X, h.y)
         gradient = h.residual @ s.factor / len(h.y)
         lines += [
             Line(n[0], du_text, du_tex, _times(du_dz, s.factor), s.du, "jax.jacobian",
-                 np.abs(_times(slope_scale, s.factor))),
+                 _times(slope_scale, size), gain=1 + _times(spread, size) + np.abs(_like(du_dz, s.factor))),
             Line(n[1], f"dL/d{s.name} = (dL/du)(du/d{s.name})",
                  rf"\frac{{\partial L}}{{\partial {s.tex}}} = \frac{{\partial L}}{{\partial u}}"
                  rf"\frac{{\partial u}}{{\partial {s.tex}}}",
-                 _times(dl_du * du_dz, s.factor), dl, "jax.jacobian", np.abs(_times(r_scale, s.factor))),
+                 _times(dl_du * du_dz, s.factor), dl, "jax.jacobian", _times(r_scale, size),
+                 _times(dl_flushed * np.abs(du_dz), size), dl_gain),
             Line(n[2], f"{d} = (1/N) sum_i dL_i/d{s.name}",
                  rf"{d_tex} = \frac{{1}}{{N}} \sum_i \frac{{\partial L_i}}{{\partial {s.tex}}}",
-                 np.mean(_times(dl_du * du_dz, s.factor), axis=0), s.gradient, "jax.jacobian", scale),
+                 np.mean(_times(dl_du * du_dz, s.factor), axis=0), s.gradient, "jax.jacobian", scale, slack, gain),
             Line(n[3], "dL/du = L'(u, y)", r"\frac{\partial L}{\partial u} = L'(u, y)", dl_du, dl_du_jax,
-                 "jax.jacobian", dl_scale),
+                 "jax.jacobian", dl_scale, dl_flushed, outer_gain),
             *(
                 Line(number, f"{d} = (1/N) sum_i {r}{s.row}", rf"{d_tex} = \frac{{1}}{{N}} \sum_i {r_tex}{s.row_tex}",
-                     np.mean(terms, axis=0), s.gradient, "jax.jacobian", scale)
+                     np.mean(terms, axis=0), s.gradient, "jax.jacobian", scale,
+                     slack, gain)
                 for number in dict.fromkeys(n[4:8])
             ),
             Line(n[8], f"{d} = (1/N) sum_i r_i{s.row}, r_i = {r}",
                  rf"{d_tex} = \frac{{1}}{{N}} \sum_i r_i{s.row_tex}, \quad r_i = {r_tex}", gradient, s.gradient,
-                 "jax.jacobian", scale),
-            *_computed(s, h, d, d_tex, rate, gradient, scale),
+                 "jax.jacobian", scale, slack, gain),
+            *_computed(s, h, d, d_tex, rate, gradient, scale, gain),
         ]  # fmt: skip
     return lines
 

@@ -109,6 +109,34 @@ def test_a_sample_on_the_kink_by_rounding_holds():
     assert derivation.holds, str(derivation)
 
 
+SUBNORMAL = np.finfo(np.float64).smallest_subnormal
+
+
+@pytest.mark.parametrize(("activation", "loss"), [*FORMULAS, ("identity", "absolute_error")])
+def test_flushed_subnormals_hold(activation, loss):
+    """XLA flushes to 0 what NumPy keeps: the features, the labels, a label beside a kink, products, outputs."""
+    rows = [[0.0, SUBNORMAL], [-2e-308, 1e-160], [1.0, 0.0], [1e-300, 3e-308]]
+    target = [0.0, 0.0, 1.0, 1.0] if loss == "log_loss" else [SUBNORMAL, 0.0, 1e-310, 2.5e-308]
+    derivation = explain(Neuron(activation, loss), Params([-740.0, 1e-160], 2e-310), rows, target)
+    assert derivation.holds, str(derivation)
+    assert derivation[5][1].difference == 2e-308  # it did flush
+    assert all(line.bound < 1e-300 for line in derivation[5] + derivation[6] + derivation[7])
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_subnormals_of_any_dtype_hold(dtype):
+    rows = np.array([[0.0, 0.0], [0.0, 0.0], [0.0, np.finfo(dtype).smallest_subnormal]], dtype)
+    derivation = explain(Neuron(), Params(np.array([0.1, 0.1], dtype), dtype(-0.3)), rows, np.ones(3, dtype))
+    assert derivation.holds, str(derivation)
+    assert (derivation[6][0].difference > 0) == (dtype is np.float64)
+
+
+def test_flushing_excuses_nothing_larger():
+    shrunken = activations.custom("shrunken", lambda z: z, lambda z: np.ones_like(z) * (1 - 1e-12))
+    derivation = explain(Neuron(shrunken), Params([1.0, 1e-160], 0.0), [[1e-290, SUBNORMAL]], [1.0])
+    assert {3, 15, 23} <= set(derivation.failed)
+
+
 def failed(neuron: Neuron) -> set[int]:
     derivation = explain(neuron, Params(W, B), X, Y)
     assert not derivation.holds
