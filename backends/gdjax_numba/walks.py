@@ -14,8 +14,8 @@ ROWS = 4 * LANES
 """Rows of a block: four vectors of them, so that a product with a block keeps its sums in registers."""
 FLUSH = 4096 // ROWS
 """Blocks whose sums are added up in `real` before they go to float64."""
-BLOCK = 16384 // np.dtype(real).itemsize
-"""Elements of a block of rows that stay in the first cache between its two products."""
+BROAD = 48
+"""Columns from which rows are long enough to be taken by themselves, not in blocks."""
 NEURONS = 64
 """Neurons that pass over the data together."""
 
@@ -63,18 +63,21 @@ def multiply_row(A: Any, B: Any, b0: Any, b_row: Any, count: Any, C: Any, column
 
 
 @njit(**INNER)
+def weighted(z: Any, y: Any, weight: Any) -> tuple[Any, Any]:
+    """weight * cost and weight * slope of one sample."""
+    # a row of weight 0 may be infinite under these parameters: 0 * inf would be NaN
+    c = weight * cost(z, y)
+    r = weight * slope(z, y)
+    return c if weight > 0 else real(0), r if weight > 0 else real(0)
+
+
+@njit(**INNER)
 def pointwise(z: Any, bias: Any, y: Any, weight: Any) -> tuple[Any, Any]:
     """Turns pre-activations, in place, into weight * slope; returns the sums of weight * cost and of weight * slope."""
     cost_sum = real(0)
     slope_sum = real(0)
     for n in range(len(z)):
-        at = z[n] + bias
-        s = weight[n]
-        # a row of weight 0 may be infinite under these parameters: 0 * inf would be NaN
-        c = s * cost(at, y[n])
-        r = s * slope(at, y[n])
-        c = c if s > 0 else real(0)
-        r = r if s > 0 else real(0)
+        c, r = weighted(z[n] + bias, y[n], weight[n])
         z[n] = r
         cost_sum += c
         slope_sum += r
@@ -107,22 +110,22 @@ def turn(wide: Any, by_feature: Any, by_row: Any) -> None:
 
 
 @njit(**INNER)
-def block_one(source: Any, at: Any, stride: Any, count: Any, length: Any, y: Any, weight: Any, bias: Any, theta: Any,
-              z: Any, gradient: Any) -> tuple[Any, Any]:  # fmt: skip
-    """Adds the sums over `count` of `length` rows, `stride` apart in `source`, which may be read past each row."""
+def block_one(source: Any, at: Any, stride: Any, count: Any, y: Any, weight: Any, bias: Any, theta: Any, z: Any,
+              gradient: Any) -> tuple[Any, Any]:  # fmt: skip
+    """Adds the sums over `count` of ROWS rows, `stride` apart in `source`, which may be read past each row."""
     wide = len(theta)
-    for n in range(0, length, LANES):
+    for n in range(0, ROWS, LANES):
         dots(source, at + n * stride, stride, theta, 0, wide // LANES, z, n)
-    for n in range(count, length):
+    for n in range(count, ROWS):
         z[n] = 0
     sums = pointwise(z[:count], bias, y, weight)
-    multiply_row(z, source, at, stride, length, gradient, wide)
+    multiply_row(z, source, at, stride, ROWS, gradient, wide)
     return sums
 
 
 @njit(**INNER)
-def range_one(X: Any, y: Any, weight: Any, start: Any, stop: Any, theta: Any, out: Any) -> None:
-    """The sums over rows [start, stop) of one neuron: out[:P] the gradient, out[P] the cost."""
+def range_narrow(X: Any, y: Any, weight: Any, start: Any, stop: Any, theta: Any, out: Any) -> None:
+    """The sums over rows [start, stop) of one neuron, block by block: out[:P] the gradient, out[P] the cost."""
     N, D = X.shape
     wide = padded(D)
     flat = X.reshape(-1)
@@ -132,25 +135,67 @@ def range_one(X: Any, y: Any, weight: Any, start: Any, stop: Any, theta: Any, ou
         weights[j] = theta[j]
     gradient = np.empty(wide, real)
     by_row = np.empty(ROWS * wide, real)
-    length = max(LANES, min(ROWS, BLOCK // wide // LANES * LANES))
     out[:] = 0
     at = start
     while at < stop:
         gradient[:] = 0
         end = min(stop, at + FLUSH * ROWS)
         while at < end:
-            count = min(length, end - at)
+            count = min(ROWS, end - at)
             targets, shares = y[at : at + count], weight[at : at + count]
-            if count == length and (at + length - 1) * D + wide <= N * D:
-                c, r = block_one(flat, at * D, D, count, length, targets, shares, theta[D], weights, z, gradient)
+            if count == ROWS and (at + ROWS - 1) * D + wide <= N * D:
+                c, r = block_one(flat, at * D, D, count, targets, shares, theta[D], weights, z, gradient)
             else:
                 copy(X, at, count, by_row)
-                c, r = block_one(by_row, 0, wide, count, length, targets, shares, theta[D], weights, z, gradient)
+                c, r = block_one(by_row, 0, wide, count, targets, shares, theta[D], weights, z, gradient)
             out[D + 1] += c
             out[D] += r
             at += count
         for j in range(D):
             out[j] += gradient[j]
+
+
+@njit(**INNER)
+def range_broad(X: Any, y: Any, weight: Any, start: Any, stop: Any, theta: Any, out: Any) -> None:
+    """The same of BROAD columns or more, four rows at once, each from another quarter of the range.
+
+    Memory is fetched ahead of each of four streams, which one alone does not fill; and the sums of four rows are so
+    short that the processor reads the next four while it adds them up.
+    """
+    D = X.shape[1]
+    w = theta[:D].copy()
+    gradient = np.empty(D, real)
+    out[:] = 0
+    each = (stop - start) // 4
+    for first in range(start, start + each, FLUSH * ROWS // 4):
+        gradient[:] = 0
+        for n in range(first, min(start + each, first + FLUSH * ROWS // 4)):
+            n1, n2, n3 = n + each, n + 2 * each, n + 3 * each
+            z0, z1, z2, z3 = real(0), real(0), real(0), real(0)
+            for j in range(D):
+                z0 += X[n, j] * w[j]
+                z1 += X[n1, j] * w[j]
+                z2 += X[n2, j] * w[j]
+                z3 += X[n3, j] * w[j]
+            c0, r0 = weighted(z0 + theta[D], y[n], weight[n])
+            c1, r1 = weighted(z1 + theta[D], y[n1], weight[n1])
+            c2, r2 = weighted(z2 + theta[D], y[n2], weight[n2])
+            c3, r3 = weighted(z3 + theta[D], y[n3], weight[n3])
+            out[D + 1] += (c0 + c1) + (c2 + c3)
+            out[D] += (r0 + r1) + (r2 + r3)
+            for j in range(D):
+                gradient[j] += (r0 * X[n, j] + r1 * X[n1, j]) + (r2 * X[n2, j] + r3 * X[n3, j])
+        for j in range(D):
+            out[j] += gradient[j]
+    for n in range(start + 4 * each, stop):
+        z0 = real(0)
+        for j in range(D):
+            z0 += X[n, j] * w[j]
+        c0, r0 = weighted(z0 + theta[D], y[n], weight[n])
+        out[D + 1] += c0
+        out[D] += r0
+        for j in range(D):
+            out[j] += r0 * X[n, j]
 
 
 @njit(**INNER)
@@ -208,8 +253,10 @@ def ranges(X: Any, y: Any, weight: Any, fold: Any, theta: Any, first: Any, count
     for i in prange(partial.shape[0]):
         start = i * length
         stop = min(N, start + length)
-        if theta.shape[0] == 1:
-            range_one(X, y, weight[fold[0]], start, stop, theta[0], partial[i, 0])
+        if theta.shape[0] == 1 and X.shape[1] >= BROAD:
+            range_broad(X, y, weight[fold[0]], start, stop, theta[0], partial[i, 0])
+        elif theta.shape[0] == 1:
+            range_narrow(X, y, weight[fold[0]], start, stop, theta[0], partial[i, 0])
         else:
             range_many(X, y, weight, fold, start, stop, theta, first, count, partial[i])
 
