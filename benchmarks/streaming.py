@@ -1,9 +1,10 @@
 """Training on a Parquet file over the memory limit, against pyarrow that reads the same columns and does nothing.
 
-    python benchmarks/streaming.py [MEBIBYTES]
+    python benchmarks/streaming.py [MEBIBYTES [float64|float32]]
 
-A pass over the file in a fit of many steps, set-up included, against one of pyarrow alone, in batches as a stream reads
-them and row group by row group. Taken in turns, medians of five, one process a backend; memory by the system's count.
+A pass over the file in a fit, set-up and first pass included, against one of pyarrow alone with all its threads: in
+batches of a stream's size, and row group by row group. Taken in turns, medians of five, one process a backend; memory
+by the system's count. The file is neither compressed nor coded, which is what pyarrow reads fastest.
 """
 
 import resource
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -24,24 +26,24 @@ from gdjax.stream import Stream
 COLUMNS = 16
 LIMIT = 128 << 20
 ROUNDS = 5
-STEPS = 20
+STEPS = 30
 
 
-def write(path: Path, size: int) -> None:
-    """A file of `size` bytes: row groups of 2^18 rows of float64, neither compressed nor coded."""
+def write(path: Path, size: int, dtype: str) -> None:
+    """A file of `size` bytes: row groups of 2^18 rows."""
     rng = np.random.default_rng(0)
     names = [*(f"x{j}" for j in range(COLUMNS)), "y"]
-    schema = pyarrow.schema([(name, pyarrow.float64()) for name in names])
-    rows = size // (8 * (COLUMNS + 1))
+    schema = pyarrow.schema([(name, dtype) for name in names])
+    rows = size // (np.dtype(dtype).itemsize * (COLUMNS + 1))
     with pyarrow.parquet.ParquetWriter(path, schema, compression="none", use_dictionary=False) as file:
         for start in range(0, rows, 1 << 18):
             X = rng.standard_normal((min(1 << 18, rows - start), COLUMNS))
             y = np.maximum(X @ np.arange(1.0, COLUMNS + 1) + rng.standard_normal(len(X)), 0)
-            file.write_table(pyarrow.table([*X.T, y], names=names))
+            file.write_table(pyarrow.table([column.astype(dtype) for column in (*X.T, y)], names=names))
 
 
 def in_batches(path: Path, rows: int) -> None:
-    for _ in pyarrow.parquet.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False).iter_batches(rows):
+    for _ in pyarrow.parquet.ParquetFile(path, buffer_size=1 << 16, pre_buffer=False).iter_batches(rows):
         pass
 
 
@@ -51,52 +53,54 @@ def in_groups(path: Path) -> None:
         file.read_row_group(group)
 
 
-def seconds(work) -> float:  # type: ignore[no-untyped-def]
-    began = time.perf_counter()
+def seconds(work: Callable[[], None]) -> tuple[float, float]:
+    """Wall and CPU."""
+    began, spent = time.perf_counter(), time.process_time()
     work()
-    return time.perf_counter() - began
+    return time.perf_counter() - began, time.process_time() - spent
 
 
 def measure(path: Path, backend: str) -> None:
     """One line of the table."""
     passes = [0]
-    read = Stream.read
+    of_all = Stream.map
 
-    def counted(self: Stream):  # type: ignore[no-untyped-def]
+    def counted(self: Stream, work):  # type: ignore[no-untyped-def]
         passes[0] += 1
-        return read(self)
+        return of_all(self, work)
 
-    Stream.read = counted  # type: ignore[method-assign]
+    Stream.map = counted  # type: ignore[method-assign]
     table = tables.read(path, target="y", memory_limit=LIMIT)
 
     def fit() -> None:
         passes[0] = 0
         gdjax.fit(gdjax.Neuron(), table.X, table.y, tolerance=0.0, steps=STEPS, backend=backend, memory_limit=LIMIT)
 
-    most = max(table.X.layout.pieces[0])
+    works = (fit, lambda: in_batches(path, table.X.layout.longest), lambda: in_groups(path))
     fit()
-    taken: dict[str, list[float]] = {"fit": [], "batches": [], "groups": []}
-    for _ in range(ROUNDS):
-        taken["fit"].append(seconds(fit) / passes[0])
-        taken["batches"].append(seconds(lambda: in_batches(path, most)))
-        taken["groups"].append(seconds(lambda: in_groups(path)))
-    a_pass, batches, groups = (float(np.median(each)) for each in taken.values())
-    print(f"| {backend} | {a_pass:.3f} | {batches / a_pass:.2f} | {groups / a_pass:.2f} |", flush=True)
+    taken = np.median([[seconds(work) for work in works] for _ in range(ROUNDS)], axis=0)
+    (a_pass, spent), (batches, batches_spent), (groups, _) = (taken[0] / passes[0], *taken[1:])
+    print(
+        f"| {table.X.dtype} | {backend} | {a_pass:.3f} ({spent:.3f}) | {batches:.3f} ({batches_spent:.3f}) "
+        f"| {batches / a_pass:.2f} | {groups / a_pass:.2f} |",
+        flush=True,
+    )
 
 
 def main() -> None:
-    if len(sys.argv) == 3:
-        measure(Path(sys.argv[1]), sys.argv[2])
+    if sys.argv[1:2] == ["--one"]:
+        measure(Path(sys.argv[2]), sys.argv[3])
         return
     size = int(sys.argv[1]) << 20 if len(sys.argv) > 1 else 256 << 20
+    print(f"{size >> 20} MiB, limit {LIMIT >> 20} MiB; seconds a pass (and of CPU)\n")
+    print("| file | backend | a pass of a fit | pyarrow in batches | rate / pyarrow in batches | by row groups |")
+    print("| --- | --- | --- | --- | --- | --- |", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "t.parquet"
-        write(path, size)
-        print(f"{size >> 20} MiB, limit {LIMIT >> 20} MiB\n")
-        print("| backend | seconds a pass | rate / pyarrow in batches | rate / pyarrow by row groups |")
-        print("| --- | --- | --- | --- |", flush=True)
-        for backend in ("numpy", "jax", "numba"):
-            subprocess.run([sys.executable, __file__, str(path), backend], check=True)
+        for dtype in sys.argv[2:] or ("float64", "float32"):
+            write(path, size, dtype)
+            for backend in ("numpy", "jax", "numba"):
+                subprocess.run([sys.executable, __file__, "--one", str(path), backend], check=True)
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10
     print(f"\nPeak of a process, MiB, libraries and pyarrow's own reading included: {peak}")
 

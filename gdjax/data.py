@@ -8,6 +8,7 @@ from gdjax.errors import DataError
 from gdjax.formulas import Formula
 from gdjax.groups import Groups, group
 from gdjax.rows import Rows, StreamedRows
+from gdjax.spool import spooled
 from gdjax.status import BAD_DATA, PENDING
 from gdjax.stream import ArrayStream, Stream
 
@@ -127,9 +128,10 @@ def no_stream(what: str = "") -> DataError:
 
 
 def _streamed(X: Stream, formula: Formula, what: str) -> Data:
-    """A stream that one pass has found no fault in."""
+    """A stream that one pass has found no fault in, and copied where that pays."""
     if not len(X):
         raise DataError(f"{what}X has no row: pass at least one sample")
+    X = spooled(X)
     for block in X.read():
         faults = _faults(block.X, block.y, formula, X.features, block.row)
         if faults:

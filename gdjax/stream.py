@@ -5,7 +5,8 @@ import queue
 import threading
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from functools import cached_property
 from itertools import chain
 from typing import NamedTuple, TypeVar
@@ -66,9 +67,11 @@ class Stream(ABC):
         dtype: of X.
         features: D names.
         layout: how the rows lie.
+        direct: whether blocks are read as they lie at the source, so that a copy of them would be read no faster.
     """
 
     ndim = 2
+    direct = False
     shape: tuple[int, int]
     dtype: np.dtype
     features: tuple[str, ...]
@@ -91,9 +94,23 @@ class Stream(ABC):
     def __len__(self) -> int:
         return self.shape[0]
 
-    def read(self) -> Iterator[Block]:
+    def blocks(self) -> Generator[Block]:
+        """All blocks in order, one pass, each read when it is asked for."""
+        for number in range(len(self.layout.pieces)):
+            yield from self.piece(number)
+
+    def read(self) -> Generator[Block]:
         """All blocks in order, one pass; the next ones are read by a thread meanwhile."""
-        return ahead(chain.from_iterable(map(self.piece, range(len(self.layout.pieces)))))
+        return self.map(lambda block: block)
+
+    def map(self, work: Callable[[Block], Item]) -> Generator[Item]:
+        """`work` of all blocks in order, one pass; the next ones are read, and worked on, by a thread meanwhile."""
+
+        def worked() -> Generator[Item]:
+            with closing(self.blocks()) as blocks:
+                yield from map(work, blocks)
+
+        return ahead(worked())
 
     def fingerprint(self) -> bytes:
         """A hash of what a run sees of the samples, by a pass over them: the values, and how a shuffle has them."""
@@ -171,6 +188,8 @@ class ArrayStream(Stream):
         memory_limit: bytes; a block takes a 16th of it at most.
     """
 
+    direct = True
+
     def __init__(
         self, X: np.ndarray, y: np.ndarray, weight: np.ndarray | None, features: tuple[str, ...], memory_limit: int
     ) -> None:
@@ -194,7 +213,7 @@ class ArrayStream(Stream):
         yield block if weight is None or (s > 0).all() else Block(*(part[s > 0] for part in block))
 
 
-def ahead(items: Iterator[Item], depth: int = AHEAD) -> Iterator[Item]:
+def ahead(items: Generator[Item], depth: int = AHEAD) -> Generator[Item]:
     """`items`, made by a thread of its own that is up to `depth` of them ahead; an error is raised in its place."""
     ready: queue.Queue[tuple[Item | None, BaseException | None]] = queue.Queue(depth)
     ended = threading.Event()
@@ -210,9 +229,10 @@ def ahead(items: Iterator[Item], depth: int = AHEAD) -> Iterator[Item]:
 
     def fill() -> None:
         try:
-            for item in items:
-                if not put((item, None)):
-                    return
+            with closing(items):
+                for item in items:
+                    if not put((item, None)):
+                        return
             put((None, StopIteration()))
         except BaseException as error:  # noqa: BLE001 - it is raised where the item was awaited
             put((None, error))

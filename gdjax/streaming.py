@@ -11,6 +11,7 @@ from gdjax.protocol import Chunk
 from gdjax.rows import StreamedRows
 from gdjax.rule import Array, Evaluate, Knobs, Rule, State, take_steps
 from gdjax.samples import Samples
+from gdjax.stream import Block
 from gdjax.wrapped import Wrapped
 
 
@@ -22,14 +23,17 @@ class Streaming(Wrapped):
         """See `gdjax.protocol.Backend`; `samples` are `StreamedRows`."""
         cost, gradient, total = np.zeros(len(theta)), np.zeros(theta.shape), 0.0
         most = samples.stream.layout.longest
-        for block in samples.stream.read():
-            if not len(block.y):
-                continue
-            padded = min(most, 1 << (len(block.y) - 1).bit_length())
-            c, g, weight = self._sums(formula, theta, samples, block.X, block.y, block.weight, padded)
-            cost += weight * c
-            gradient += weight * g
-            total += weight
+        on_device = self.inner.asarray(theta)
+
+        def held(block: Block) -> tuple[Samples, float]:
+            return self._held(samples, block, min(most, 1 << max(0, len(block.y) - 1).bit_length()))
+
+        for part, weight in samples.stream.map(held):
+            if weight:
+                c, g = self._means(formula, on_device, part)
+                cost += weight * c
+                gradient += weight * g
+                total += weight
         return (cost / total).astype(self.dtype), (gradient / total).astype(self.dtype)
 
     def descend(
@@ -43,37 +47,30 @@ class Streaming(Wrapped):
             if chunk.batches.shape[1] > 1:
                 raise DataError("mini batches of a stream: its neurons must share one seed")
             index = chunk.batches[step, 0]
-            block = samples.stream.take(index[index >= 0])
+            batch, _ = self._held(samples, samples.stream.take(index[index >= 0]), len(index))
 
             def on_batch(theta: Array) -> tuple[Array, Array]:
-                c, g, _ = self._sums(formula, theta, samples, block.X, block.y, block.weight, len(index))
+                c, g = self._means(formula, self.inner.asarray(theta), batch)
                 return c.astype(self.dtype), g.astype(self.dtype)
 
             return on_batch
 
         return take_steps(rule, evaluate, state, knobs, chunk.factors.astype(self.dtype), chunk.trace)
 
-    def _sums(
-        self,
-        formula: Formula,
-        theta: np.ndarray,
-        samples: StreamedRows,
-        X: np.ndarray,
-        y: np.ndarray,
-        weight: np.ndarray,
-        rows: int,
-    ) -> tuple[np.ndarray, np.ndarray, float]:
-        """The means of a block, padded to `rows` with rows of weight 0, and its weight, in float64."""
-        X, y, weight = samples.seen(X, y, weight, self.dtype)
+    def _held(self, samples: StreamedRows, block: Block, rows: int) -> tuple[Samples, float]:
+        """A block on the backend, padded to `rows` with rows of weight 0, and its weight."""
+        X, y, weight = samples.seen(block.X, block.y, block.weight, self.dtype)
         total = float(weight.sum(dtype=np.float64))
         X, y, weight = (_padded(a, rows) for a in (X, y, weight))
-        sums = np.array([total], self.dtype)
-        parts = [a.view() for a in (X, y, weight[None], sums)]
+        parts = [a.view() for a in (X, y, weight[None], np.array([total], self.dtype))]
         for part in parts:
             part.flags.writeable = False  # so that it is not copied: nobody writes to a block
-        on_device = Samples(*map(self.inner.asarray, parts))
-        cost, gradient = self.inner.cost_and_gradient(formula, theta, on_device)
-        return self.inner.to_numpy(cost).astype(np.float64), self.inner.to_numpy(gradient).astype(np.float64), total
+        return Samples(*map(self.inner.asarray, parts)), total
+
+    def _means(self, formula: Formula, theta: Array, samples: Samples) -> tuple[np.ndarray, np.ndarray]:
+        """The means of a block in float64."""
+        cost, gradient = self.inner.cost_and_gradient(formula, theta, samples)
+        return self.inner.to_numpy(cost).astype(np.float64), self.inner.to_numpy(gradient).astype(np.float64)
 
 
 def _padded(a: np.ndarray, rows: int) -> np.ndarray:

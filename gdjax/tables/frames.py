@@ -17,7 +17,8 @@ from gdjax.tables.source import Cells, Numbers, Pieces, Source, Texts, first_twi
 
 __all__ = ["open_feather", "open_frame", "open_parquet"]
 
-_BUFFER = 1 << 20
+_BUFFER = 1 << 16
+"""Bytes: a page larger than that is read past it."""
 
 
 def open_frame(frame: Any) -> Source:
@@ -160,9 +161,10 @@ def _texts(cells: list[Any], where: str) -> Texts:
 def _reading(label: str, path: str | os.PathLike[str], max_bytes: int | None) -> Iterator[Any]:
     import pyarrow
 
-    with open_regular(path, max_bytes) as (file, _):
+    with open_regular(path, max_bytes):
         try:
-            yield pyarrow.PythonFile(file, mode="r")
+            with pyarrow.OSFile(os.fspath(path)) as opened:  # unlike Python's file, read without Python's lock
+                yield opened
         except (DataError, FileError):
             raise
         except (pyarrow.ArrowException, OSError, ValueError, KeyError, MemoryError, SystemError) as error:

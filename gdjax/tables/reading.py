@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -110,12 +110,10 @@ class Reading:
             return self.columns
         return tuple(learn(name, cells[name], name in self.coded, self.policy, place) for name in self.chosen)
 
-    def encoded(
-        self, columns: Iterable[Column], cells: Table, place: Place, order: Literal["C", "F"] = "C"
-    ) -> npt.NDArray[np.floating[Any]]:
-        """X (n, D), float32 where all columns are, else float64; `order` as NumPy has it."""
+    def encoded(self, columns: Iterable[Column], cells: Table, place: Place) -> npt.NDArray[np.floating[Any]]:
+        """X (n, D), float32 where all columns are, else float64."""
         each = [x for c in columns for x in encode(c, cells[c.name], self.policy, self.unseen, place)]
-        X = np.empty((len(each[0]), len(each)), np.result_type(*each), order)
+        X = np.empty((len(each[0]), len(each)), np.result_type(*each))
         for j, column in enumerate(each):
             X[:, j] = column
         return X

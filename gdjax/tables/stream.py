@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from itertools import accumulate
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from gdjax.errors import DataError, FileError
-from gdjax.stream import Block, Layout, Stream, block_rows
+from gdjax.stream import Block, Layout, Stream, ahead, block_rows
+from gdjax.tables.encoding import Place
 from gdjax.tables.reading import Reading
 from gdjax.tables.source import Cells, Numbers, Texts
 
 __all__ = ["TableStream"]
+
+Part: TypeAlias = tuple[dict[str, Cells], npt.NDArray[np.intp], Place]
 
 WINDOW_BLOCKS = 4
 """Blocks that a shuffle mixes."""
@@ -32,7 +36,7 @@ class TableStream(Stream):
 
     def __init__(self, reading: Reading, memory_limit: int) -> None:
         self._reading = reading
-        self._most = block_rows(len(reading.wanted), 8, memory_limit)
+        self._most = block_rows(len(reading.chosen), 8, memory_limit)
         assert reading.source.pieces is not None
         self._pieces = reading.source.pieces
         self._first_rows = [0, *accumulate(self._pieces.rows)]
@@ -58,26 +62,43 @@ class TableStream(Stream):
 
     def piece(self, number: int) -> Iterator[Block]:
         """See `gdjax.stream.Stream.piece`."""
-        reading, expected = self._reading, self.layout.pieces[number]
+        return map(self._block, self._parts(number))
+
+    def blocks(self) -> Generator[Block]:
+        """See `gdjax.stream.Stream.blocks`; one thread decodes while who asks makes the blocks."""
+
+        def parts() -> Generator[Part]:
+            for number in range(len(self.layout.pieces)):
+                yield from self._parts(number)
+
+        with closing(ahead(parts(), 1)) as decoded:
+            yield from map(self._block, decoded)
+
+    def _parts(self, number: int) -> Iterator[Part]:
+        """What the blocks of a piece are made of: the cells of the rows that count, where they and a cell stand."""
+        expected = self.layout.pieces[number]
         met = 0
         for every, all_rows, place in self._cells(number):
             cells, row = self._counted(every, all_rows)
             if met == len(expected) or len(row) != expected[met]:
                 break
             met += 1
-            X = reading.encoded(self.columns, cells, place, order="F")
-            y = reading.vector(reading.target, cells)
-            weight = reading.vector(reading.weighted, cells)
-            yield Block(
-                X,
-                np.zeros(len(row)) if y is None else y,
-                np.ones(len(row)) if weight is None else weight.astype(np.float64),
-                row,
-            )
+            yield cells, row, place
         if met != len(expected):
-            raise FileError(f"{reading.source.label}: it changed while it was read: start again")
+            raise FileError(f"{self._reading.source.label}: it changed while it was read: start again")
 
-    def _cells(self, number: int) -> Iterator[tuple[dict[str, Cells], npt.NDArray[np.intp], Any]]:
+    def _block(self, part: Part) -> Block:
+        cells, row, place = part
+        reading = self._reading
+        y, weight = reading.vector(reading.target, cells), reading.vector(reading.weighted, cells)
+        return Block(
+            reading.encoded(self.columns, cells, place),
+            np.zeros(len(row)) if y is None else y,
+            np.ones(len(row)) if weight is None else weight.astype(np.float64),
+            row,
+        )
+
+    def _cells(self, number: int) -> Iterator[Part]:
         """The cells of the rows that are not dropped, block by block, the rows' numbers, and where a cell stands."""
         reading = self._reading
         first = self._first_rows[number]

@@ -1,6 +1,12 @@
 """Samples over the memory limit: read at each step, and trained on as if they were in memory."""
 
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +15,7 @@ import gdjax
 from gdjax import Neuron
 from gdjax.batches import batch_indices
 from gdjax.errors import DataError, UsageError
+from gdjax.spool import spooled
 from gdjax.stream import ArrayStream, Layout, Stream, ahead
 
 LIMIT = 1 << 20  # the least there is: blocks of 2,048 rows by 4
@@ -24,8 +31,8 @@ def data(rows=50_001, columns=4, seed=0):
 def passes(monkeypatch):
     """The passes over a stream since the test began."""
     seen = []
-    read = Stream.read
-    monkeypatch.setattr(Stream, "read", lambda self: seen.append(self) or read(self))
+    of_all = Stream.map
+    monkeypatch.setattr(Stream, "map", lambda self, work: seen.append(self) or of_all(self, work))
     return seen
 
 
@@ -163,9 +170,81 @@ def test_an_error_of_the_reader_is_raised_where_its_block_was_awaited():
         next(read)
 
 
+class Counted(ArrayStream):
+    """A stream that must be decoded, as far as anybody can tell; it counts the pieces that were."""
+
+    direct = False
+    read_pieces = 0
+
+    def piece(self, number):
+        self.read_pieces += 1
+        return super().piece(number)
+
+
+def counted(dtype=np.float64):
+    X, y = data()
+    weight = np.random.default_rng(1).integers(0, 3, len(y)).astype(np.float64)
+    return Counted(X.astype(dtype), y.astype(np.float32), weight, tuple("abcd"), LIMIT)
+
+
+def assert_same(blocks, others):
+    for block, other in zip(blocks, others, strict=True):
+        for part, twin in zip(block, other, strict=True):
+            assert part.dtype == twin.dtype
+            np.testing.assert_array_equal(part, twin)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, ">f4"])
+def test_a_second_pass_reads_the_copy_of_the_first(tmp_path, monkeypatch, dtype):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    stream = counted(dtype)
+    pieces = len(stream.layout.pieces)
+    copied = spooled(stream)
+    next(copied.read())  # a pass that was left is no copy
+    assert_same(copied.read(), counted(dtype).read())
+    seen = stream.read_pieces
+    assert seen >= pieces
+    assert_same(copied.read(), counted(dtype).read())
+    index = np.random.default_rng(2).permutation(len(stream))[:999]
+    assert_same([copied.take(index)], [counted(dtype).take(index)])
+    assert stream.read_pieces == seen
+    assert os.name == "nt" or not list(tmp_path.iterdir())  # nothing that a killed process would leave
+    assert spooled(copied) is copied
+
+
+def test_a_fit_decodes_a_stream_once():
+    stream = counted()
+    run = gdjax.fit(Neuron("identity"), stream, None, backend="numpy")
+    assert run.status == "converged"
+    assert stream.read_pieces == len(stream.layout.pieces)
+
+
+def test_where_there_is_no_room_each_pass_decodes(monkeypatch):
+    stream = counted()
+    held = gdjax.fit(Neuron("identity"), stream, None, steps=5, backend="numpy")
+    full = subprocess.run([sys.executable, "-c", FULL], capture_output=True, text=True, check=True)
+    assert full.stdout.split() == [repr(float(w)) for w in held.weights]
+    assert full.stderr.count("no room for a copy") == 1
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=0))
+    assert spooled(stream) is stream
+
+
+FULL = f"""
+import logging, resource, sys
+sys.path.insert(0, {os.path.dirname(__file__)!r})
+import gdjax
+from test_streams import counted
+
+logging.basicConfig()
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, -1))  # a disk that is full after a MiB
+print(*map(float, gdjax.fit(gdjax.Neuron("identity"), counted(), None, steps=5, backend="numpy").weights))
+"""
+
+
 def test_a_reader_ends_with_who_reads():
     before = threading.active_count()
-    read = ahead(iter(range(1000)))
+    read = ahead(i for i in range(1000))
     assert [next(read), next(read)] == [0, 1]
     read.close()
     assert threading.active_count() == before

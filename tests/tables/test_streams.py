@@ -2,6 +2,8 @@
 
 import os
 import re
+import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow
@@ -137,7 +139,18 @@ def test_what_is_wrong_is_named_by_its_row(parquet):
         tables.read(parquet, target="y", features=["z"], sample_weight="w", memory_limit=1 << 19)
 
 
-def test_a_file_that_changes_under_a_run_ends_it(tmp_path):
+def test_a_file_that_changes_under_a_run_is_what_it_was(parquet, tmp_path):
+    given = {"target": "y", "features": ["b", "z"], "memory_limit": 1 << 19}
+    untouched = gdjax.fit(Neuron("identity"), tables.read(parquet, **given).X, None, backend="numpy")
+    stream = tables.read(parquet, **given).X
+    changed = gdjax.fit(
+        Neuron("identity"), stream, None, callback=lambda event: parquet.write_bytes(b""), backend="numpy"
+    )
+    assert changed.weights.tolist() == untouched.weights.tolist()
+
+
+def test_without_a_copy_a_file_that_changes_under_a_run_ends_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=0))
     path = tmp_path / "t.npy"
     array = np.random.default_rng(0).normal(size=(100_000, 3))
     np.save(path, array)
@@ -152,7 +165,7 @@ def test_a_file_that_changes_under_a_run_ends_it(tmp_path):
     assert str(path) in str(caught.value)
 
 
-def test_a_parquet_that_changes_under_a_run_ends_it(parquet):
+def test_a_parquet_that_changes_before_a_run_ends_it(parquet):
     given = {"target": "y", "features": ["b", "z"], "memory_limit": 1 << 19}
     stream = tables.read(parquet, **given).X
     pyarrow.parquet.write_table(pyarrow.parquet.read_table(parquet)[:20_000], parquet, row_group_size=7_001)
