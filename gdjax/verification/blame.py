@@ -35,6 +35,7 @@ def term(check: Check, failures: Sequence[Observation], digits: bool = False) ->
         ("gate", blame.only_at_kinks),
         ("weights", blame.is_right_for_equal_weights),
         ("bias", blame.only_scalars),
+        ("sum", blame.hangs_on_order),
     ):
         if holds():
             return name
@@ -131,6 +132,28 @@ class _Blame:
                 scale = max((np.abs(h).max(initial=0) for h in here), default=0)
                 right += all(np.abs(g).max(initial=0) <= 1e-3 * scale for g in gone)
         return tried > 0 and right >= 0.8 * tried
+
+    def hangs_on_order(self) -> bool:
+        """Whether the departure changes with the order of the rows, where the exact gradient does not: rows are then
+        lost or doubled by their place, whatever their gate."""
+        cases = self.check.cases
+        data = [i for i in cases.varying if self.rows is not None and cases.spec[i][:1] == (self.rows,)]
+        several = [o.case for o in self._plain() if self.count(o) > 1][:4]
+        for case in (*several, *list(cases.large())[-2:]) if data else ():
+            order = cases.rng(21).permutation(case.sizes[str(self.rows)])
+            turned = tuple(a[order] if i in data else a for i, a in enumerate(case.args))
+            here, there = self.departure(case.args), self.departure(turned)
+            if here is None or there is None:
+                continue
+            exact = [[ex.to_float(g) for g in self.check.oracle(args).gradient] for args in (case.args, turned)]
+            size = max(np.abs(h).max(initial=0) for h in here)
+            rounding = 1e3 * np.finfo(cases.dtype).eps * max(np.abs(g).max(initial=0) for g in exact[0])
+            same = all(np.allclose(g, t, rtol=1e-9, atol=1e-30) for g, t in zip(*exact, strict=True))
+            if same and any(
+                np.abs(h - t).max(initial=0) > 0.01 * size + rounding for h, t in zip(here, there, strict=True)
+            ):
+                return True
+        return False
 
     def ratios(self) -> list[tuple[int, float]] | None:
         """manual / exact, where that is one number in each failure: (samples, ratio); else None."""

@@ -115,17 +115,23 @@ class Bounds:
             [np.where(ok, r, e) for ok, r, e in zip(places, resolved, every, strict=True)],
         )
 
+    def finite(self, program: Program, args: Sequence[Any]) -> bool:
+        """Whether all outputs of a program are finite at an input, in floats."""
+        return all(np.isfinite(r.value).all() for r in self._run(program, args))
+
     def _errors(
         self, program: Program, args: Sequence[Any], every: bool, doubts: bool, rounded_constants: bool
     ) -> list[Array]:
-        A = RunningErrors(self.dtype, every, doubts, rounded_constants, program.context(self.limit))
-        outs = program.run(Walk([A]), args, running_inputs(args, program.varying))
         found = []
-        for (out,) in outs:
-            running = A.from_truth(out) if isinstance(out, Truth) else out
+        for running in self._run(program, args, every, doubts, rounded_constants):
             error = np.broadcast_to(running.error, running.value.shape)
             found.append(np.where(np.isnan(error) | ~np.isfinite(running.value), np.inf, error))
         return found
+
+    def _run(self, program: Program, args: Sequence[Any], *settings: bool) -> list[Running]:
+        A = RunningErrors(self.dtype, *settings, context=program.context(self.limit))
+        outs = program.run(Walk([A]), args, running_inputs(args, program.varying))
+        return [A.from_truth(out) if isinstance(out, Truth) else out for (out,) in outs]
 
 
 def running_inputs(args: Sequence[Any], varying: Sequence[int]) -> list[Sides]:

@@ -64,10 +64,14 @@ class Check:
         self.bounds = Bounds(self.formula, self._reference, c.wrt, c.dtype)
 
     def planned(self) -> Iterator[Case]:
-        """What the gradient is tried on; once the work is done, the first few of each group only."""
+        """What the gradient is tried on, each input once; once the work is done, the first few of each group only."""
         yield Case("example", self.cases.example, dict(self.cases.sizes), True)
+        tried = set()
         for group in self._groups():
             for number, case in enumerate(group):
+                if case.key in tried:
+                    continue
+                tried.add(case.key)
                 if self.work.done > self.seconds and number >= _ALWAYS:
                     self.skipped["work"] = self.skipped.get("work", 0) + 1
                     break

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 
 from gdjax.verification.cases import MOST_POINTWISE
+from gdjax.verification.check import Check
+from gdjax.verification.program import wide_floats
 from gdjax.verification.report import Finding, Report
-from gdjax.verification.verify import checked
+from gdjax.verification.verify import checked, prepared, run
 
 _SHAPES = ("D", "", "N D", "N", "N")
 _DOMAINS = {"binary": "binary", "nonnegative": "nonnegative"}
@@ -122,7 +125,6 @@ def verify_neuron(neuron: Any, backend: Any, dtype: str, kinks: str, seconds: fl
 
 @lru_cache(maxsize=256)
 def _neuron(neuron: Any, backend: Any, dtype: str, kinks: str, seconds: float) -> Report:
-    formula = verify_formula(neuron, dtype, seconds)
     kind = _DOMAINS.get(neuron.formula.loss.domain, "real")
     rng = np.random.default_rng(0)
     y = {
@@ -132,10 +134,14 @@ def _neuron(neuron: Any, backend: Any, dtype: str, kinks: str, seconds: float) -
     }
     args = (rng.normal(size=3), 0.5, rng.normal(size=(12, 3)), y[kind], rng.integers(1, 4, 12).astype(float))
     label = f"{neuron.formula.activation.name}, {neuron.formula.loss.name} on {backend.name}"
-    walked = checked(
-        neuron_cost(neuron), neuron_gradient(neuron, backend), args, (0, 1), _SHAPES, dtype, kinks,
+    prepare = partial(
+        prepared, neuron_cost(neuron), neuron_gradient(neuron, backend), args, (0, 1), _SHAPES, dtype, kinks,
         {3: kind, 4: "positive"}, seconds, label,
     )  # fmt: skip
+    with ThreadPoolExecutor(1) as beside:
+        beside.submit(_compile, prepare())
+        formula = verify_formula(neuron, dtype, seconds)
+        walked = run(prepare())
     verdicts = (formula.verdict, walked.verdict)
     verdict = "fail" if "fail" in verdicts else "inconclusive" if "inconclusive" in verdicts else "pass"
     findings = walked.findings
@@ -147,6 +153,13 @@ def _neuron(neuron: Any, backend: Any, dtype: str, kinks: str, seconds: float) -
         verdict, findings, label, dtype, kinks, worse.component, worse.term, worse.counterexample, worse.components,
         walked.inputs, walked.oracles, walked.coverage, formula.seconds + walked.seconds, (formula,),
     )  # fmt: skip
+
+
+def _compile(check: Check) -> None:
+    """Has the backend compile for each shape that will be tried, while another core proves the formula."""
+    with wide_floats(check.wide), np.errstate(all="ignore"):
+        for sizes in (check.cases.sizes, *check.cases.plans):
+            check.gradient(*check.cases.drawn(sizes, check.cases.rng()))
 
 
 def built_in() -> list[Any]:

@@ -22,11 +22,13 @@ from gdjax.verification.transcendental import FUNCTIONS
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """`value` in float64, `error` a bound on how far the dtype's result is from exact."""
+    """`value` in float64, `error` a bound on how far the dtype's result is from exact. `taken` are the numbers that a
+    selection chose from, and where each is what it gave: there they are equal, however either was rounded."""
 
     value: Array
     error: Array
     depends: bool = False
+    taken: tuple[tuple[Running, Array], ...] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -171,6 +173,11 @@ class RunningErrors:
             value = np.where(np.isnan(a.value) | np.isnan(b.value), op == "ne", value)
             reach = a.error + b.error
             doubt = np.asarray((reach > 0) & (np.abs(a.value - b.value) <= reach)) & self.doubts
+        # autodiff asks whether x == max(x, y), and code whether x != x
+        for x, y in ((a, b), (b, a)):
+            for source, where in ((y, np.True_), *y.taken):
+                if source is x:
+                    doubt = doubt & ~where
         return Truth(value, doubt if doubt.any() else None, a.depends or b.depends)
 
     def select(self, truth: Truth, yes: Running, no: Running) -> Running:
@@ -180,7 +187,9 @@ class RunningErrors:
             with np.errstate(all="ignore"):
                 other = np.abs(yes.value - no.value) + np.maximum(yes.error, no.error)
             error = np.where(truth.doubt, other, error)
-        return Running(value, error, yes.depends or no.depends or truth.depends)
+        sure = np.True_ if truth.doubt is None else ~truth.doubt
+        taken = ((yes, truth.value & sure), (no, ~truth.value & sure))
+        return Running(value, error, yes.depends or no.depends or truth.depends, taken)
 
     def from_truth(self, truth: Truth) -> Running:
         value = truth.value.astype(np.float64)

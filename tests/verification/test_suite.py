@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 import pytest
@@ -23,6 +24,11 @@ from gdjax.verification.verify import checked, finished, prepared
 DTYPES = ("float64", "float32")
 BUGS = [*BUGS, *LATE_BUGS]
 RIGHT = [*RIGHT, *LATE_RIGHT]
+# Caught, but with another term named than the one meant, in one dtype at least.
+MISNAMED = {
+    "absolute_as_squared", "autodiff_of_naive_log_loss", "factor_epsilon", "factor_last_digits", "poisson_clipped",
+    "residual_clipped", "residual_low_precision", "residual_of_mean_y", "softplus_linear_from_twenty",
+}  # fmt: skip
 MUTANTS = [m for m in mutants() if runs(m)]
 
 
@@ -47,15 +53,22 @@ def test_the_suite_is_as_large_as_it_claims() -> None:
     assert len(RIGHT) >= 60
     assert len(MUTANTS) >= 300
     assert len({b.name for b in BUGS}) == len(BUGS)
+    assert len(MISNAMED) <= 0.2 * sum(b.term is not None for b in BUGS)
 
 
 @each(BUGS, 12)
 def test_a_bug_is_caught(item: Bug, dtype: str) -> None:
+    """Its wrong component is named, its wrong term too but for a few, and it shrinks to two rows if its size is free."""
     report = checked(item.cost, item.make(), item.args(), shapes=item.shapes, dtype=dtype, kinks=item.kinks)
     assert report.verdict == "fail", str(report)
-    if any(f.kind == "value" for f in report.findings):
+    if item.term is not None or any(f.kind == "value" for f in report.findings):
         assert report.component is not None
         assert report.counterexample is not None
+    if item.term is not None and item.name not in MISNAMED:
+        assert report.term == item.term, str(report)
+    if item.term is not None and not item.sized:
+        rows = next(line for line in report.counterexample.splitlines() if line.endswith("# X"))
+        assert len(eval(rows.split("#")[0].strip().rstrip(","), {"np": np})) <= 2, report.counterexample
 
 
 @each(RIGHT, 12)
@@ -96,23 +109,27 @@ def test_a_mutant_is_caught_or_equivalent(item: Mutant, dtype: str) -> None:
     assert report.verdict == "fail" or equivalent(item), f"{item.source}\n{report}"
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1800)
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_terms_and_sizes(dtype: str) -> None:
-    """The wrong component is always named, the wrong term in 80%, and bugs of any size shrink to two samples in 80%."""
-    terms, small = [], []
-    for bug in BUGS:
-        report = checked(bug.cost, bug.make(), bug.args(), shapes=bug.shapes, dtype=dtype, kinks=bug.kinks)
-        if bug.term is None:
-            continue
-        assert report.component, bug.name
-        terms.append(report.term == bug.term)
-        if not bug.sized:
-            rows = next(line for line in report.counterexample.splitlines() if line.endswith("# X"))
-            small.append(len(eval(rows.split("#")[0].strip().rstrip(","), {"np": np})) <= 2)
-    assert np.mean(terms) >= 0.8
-    assert np.mean(small) >= 0.8
+ROWS = {
+    "last block of 8 lost": lambda n: np.arange(n // 8 * 8),
+    "last block of 64 lost": lambda n: np.arange(n // 64 * 64),
+    "first row lost": lambda n: np.arange(1, n),
+    "middle row twice": lambda n: np.insert(np.arange(n), n // 2, n // 2),
+    "blocks overlap": lambda n: np.concatenate([np.arange(n), np.arange(4, n, 4)]),
+}
+
+
+@pytest.mark.parametrize("problem", ["relu", "log_loss"])
+@pytest.mark.parametrize("rows", sorted(ROWS))
+def test_rows_lost_or_doubled_are_a_wrong_sum(rows: str, problem: str) -> None:
+    p = PROBLEMS[problem]
+
+    def wrong(w, b, X, y):
+        kept = ROWS[rows](len(y))
+        parts = p.gradient(np)(w, b, X[kept], y[kept]) if len(kept) else (0 * w, 0 * b)
+        return tuple(np.asarray(g * len(kept) / len(y), w.dtype) for g in parts)
+
+    report = checked(p.cost, wrong, p.args, shapes=SHAPES)
+    assert (report.verdict, report.term) == ("fail", "sum")
 
 
 @pytest.mark.parametrize(("dtype", "relative"), [("float64", 1e-15), ("float32", 1.2e-7)])
@@ -137,6 +154,22 @@ def test_small_errors_of_transcendental_costs_are_seen(problem: str, dtype: str,
         return tuple(g * g.dtype.type(1 + relative) for g in right(*args))
 
     assert checked(p.cost, wrong, p.args, shapes=("D", "", "N D", "N"), dtype=dtype, seconds=2.0).verdict == "fail"
+
+
+@pytest.mark.parametrize(("dtype", "relative"), [("float64", 1e-12), ("float32", 1e-5)])
+@pytest.mark.parametrize("problem", ["log_loss", "softplus"])
+def test_small_errors_are_seen_where_the_gradient_cannot_be(problem: str, dtype: str, relative: float) -> None:
+    """Autodiff of the cost asks whether z == max(z, 0), which no rounding of z puts in doubt."""
+    p = PROBLEMS[problem]
+    right = p.gradient(np)
+
+    def opaque(factor: float, *args):
+        return tuple(np.array(g * factor, g.dtype) for g in right(*(np.array(a, dtype) for a in args)))
+
+    for factor, verdict in ((1.0, "pass"), (1 + relative, "fail")):
+        report = checked(p.cost, partial(opaque, factor), p.args, shapes=SHAPES, dtype=dtype)
+        assert report.verdict == verdict, str(report)
+        assert any("does not trace" in f.message for f in report.findings)
 
 
 def seeds(count: int, rows: int, dtype: type) -> int:
