@@ -128,8 +128,15 @@ class Bounds:
             found.append(np.where(np.isnan(error) | ~np.isfinite(running.value), np.inf, error))
         return found
 
-    def _run(self, program: Program, args: Sequence[Any], *settings: bool) -> list[Running]:
-        A = RunningErrors(self.dtype, *settings, context=program.context(self.limit))
+    def _run(
+        self,
+        program: Program,
+        args: Sequence[Any],
+        every: bool = False,
+        doubts: bool = True,
+        rounded_constants: bool = False,
+    ) -> list[Running]:
+        A = RunningErrors(self.dtype, every, doubts, rounded_constants, program.context(self.limit))
         outs = program.run(Walk([A]), args, running_inputs(args, program.varying))
         return [A.from_truth(out) if isinstance(out, Truth) else out for (out,) in outs]
 

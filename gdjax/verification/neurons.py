@@ -48,19 +48,19 @@ def _traces(formula: Any) -> bool:
 
     z = np.zeros(3, np.float32)
     try:
-        _, value, slope = formula.pointwise(jnp)
-        jax.eval_shape(lambda z, y: (value(z, y), slope(z, y)), z, z)
+        pointwise = formula.pointwise(jnp)
+        jax.eval_shape(lambda z, y: (pointwise.cost(z, y), pointwise.slope(z, y)), z, z)
     except Exception:  # noqa: BLE001 - a user's code
         return False
     return True
 
 
 def _pointwise(formula: Any, xp: Any, compiled: Callable[..., Any], dtype: str, seconds: float) -> Report:
-    _, value, plain = formula.pointwise(xp)
-    slope = compiled(plain)
+    pointwise = formula.pointwise(xp)
+    slope = compiled(pointwise.slope)
 
     def cost(z: Any, y: Any) -> Any:
-        return value(z, y).sum()
+        return pointwise.cost(z, y).sum()
 
     def gradient(z: Any, y: Any) -> Any:
         return (slope(z, y),)
@@ -87,7 +87,7 @@ def neuron_cost(neuron: Any) -> Callable[..., Any]:
     """C(w, b, X, y, s) of a neuron, in JAX, from the values of its formulas alone."""
     import jax.numpy as jnp
 
-    _, value, _ = neuron.pointwise(jnp)
+    value = neuron.pointwise(jnp).cost
 
     def cost(w: Any, b: Any, X: Any, y: Any, s: Any) -> Any:
         z = X @ w + b if neuron.bias else X @ w

@@ -175,7 +175,7 @@ class RunningErrors:
             doubt = np.asarray((reach > 0) & (np.abs(a.value - b.value) <= reach)) & self.doubts
         # autodiff asks whether x == max(x, y), and code whether x != x
         for x, y in ((a, b), (b, a)):
-            for source, where in ((y, np.True_), *y.taken):
+            for source, where in ((y, np.ones((), bool)), *y.taken):
                 if source is x:
                     doubt = doubt & ~where
         return Truth(value, doubt if doubt.any() else None, a.depends or b.depends)
@@ -187,7 +187,7 @@ class RunningErrors:
             with np.errstate(all="ignore"):
                 other = np.abs(yes.value - no.value) + np.maximum(yes.error, no.error)
             error = np.where(truth.doubt, other, error)
-        sure = np.True_ if truth.doubt is None else ~truth.doubt
+        sure = True if truth.doubt is None else np.logical_not(truth.doubt)
         taken = ((yes, truth.value & sure), (no, ~truth.value & sure))
         return Running(value, error, yes.depends or no.depends or truth.depends, taken)
 

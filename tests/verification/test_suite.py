@@ -58,7 +58,7 @@ def test_the_suite_is_as_large_as_it_claims() -> None:
 
 @each(BUGS, 12)
 def test_a_bug_is_caught(item: Bug, dtype: str) -> None:
-    """Its wrong component is named, its wrong term too but for a few, and it shrinks to two rows if its size is free."""
+    """Its wrong component is named, its term too but for a few, and it shrinks to two rows if its size is free."""
     report = checked(item.cost, item.make(), item.args(), shapes=item.shapes, dtype=dtype, kinks=item.kinks)
     assert report.verdict == "fail", str(report)
     if item.term is not None or any(f.kind == "value" for f in report.findings):
