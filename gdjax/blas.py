@@ -21,7 +21,8 @@ def one_blas_thread() -> Iterator[None]:
     global _users, _limit
     with _lock:
         if _users == 0:
-            _limit = _controller().limit(limits=1, user_api="blas")
+            with _in_control():
+                _limit = _controller().limit(limits=1, user_api="blas")
         _users += 1
     try:
         yield
@@ -29,13 +30,26 @@ def one_blas_thread() -> Iterator[None]:
         with _lock:
             _users -= 1
             if _users == 0:
-                _limit.restore_original_limits()
+                with _in_control():
+                    _limit.restore_original_limits()
                 _limit = None
 
 
 def for_thin_products(columns: int) -> AbstractContextManager[None]:
     """`one_blas_thread` where matrices have few columns."""
     return one_blas_thread() if columns <= THIN else nullcontext()
+
+
+@contextmanager
+def _in_control() -> Iterator[None]:
+    """Lets this thread set limits: since 3.8, threadpoolctl ignores all threads but the first that did, until told
+    otherwise, and the last to leave need not be the first who came."""
+    release = [getattr(each, "clear_controlling_thread", None) for each in _controller().lib_controllers]
+    for free in filter(None, release):
+        free(force=True)
+    yield
+    for free in filter(None, release):
+        free(force=True)
 
 
 @cache

@@ -9,7 +9,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import gdjax
 from gdjax.blas import one_blas_thread
@@ -125,26 +125,42 @@ def test_numba_threads_do_not_show(D: int) -> None:
 
 def test_concurrent_calls_agree_and_blas_is_given_back(backend: Backend) -> None:
     theta, samples = data(backend, 80_001, 33, 2)
-    before = [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+    before = blas_threads()
     wanted = evaluated(backend, RELU, theta, samples)
     with ThreadPoolExecutor(4) as pool:
         for found in pool.map(lambda _: evaluated(backend, RELU, theta, samples), range(12)):
             for left, right in zip(found, wanted, strict=True):
                 np.testing.assert_array_equal(left, right)
-    after = [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
-    assert after[: len(before)] == before
+    assert blas_threads() == before
+
+
+def blas_threads() -> list[int]:
+    """What NumPy's BLAS is set to."""
+    found = [library for library in threadpool_info() if library["user_api"] == "blas"]
+    return [library["num_threads"] for library in found if "numpy" in library["filepath"]]
 
 
 def test_blas_limits_nest() -> None:
-    def threads() -> set[int]:
-        return {library["num_threads"] for library in threadpool_info() if library["prefix"] == "libscipy_openblas"}
-
-    before = threads()
+    before = blas_threads()
     with one_blas_thread():
         with one_blas_thread():
-            assert threads() == {1}
-        assert threads() == {1}
-    assert threads() == before
+            assert blas_threads() == [1]
+        assert blas_threads() == [1]
+    assert blas_threads() == before
+
+
+def test_blas_limits_hold_whoever_comes_and_leaves_first() -> None:
+    before = blas_threads()
+    with threadpool_limits(2, "blas"), ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as two:
+        ours, theirs = one_blas_thread(), one_blas_thread()
+        one.submit(ours.__enter__).result()
+        assert blas_threads() == [1]
+        two.submit(theirs.__enter__).result()
+        one.submit(ours.__exit__, None, None, None).result()
+        assert blas_threads() == [1]
+        two.submit(theirs.__exit__, None, None, None).result()
+        assert blas_threads() == [2]
+    assert blas_threads() == before
 
 
 DEVICES = """
