@@ -86,7 +86,7 @@ def weighted(
     xp: Any, pointwise: Pointwise, z: Array, y: Array, weight: Array, fold: Array | None
 ) -> tuple[Array, Array]:
     """weight * cost and weight * d cost / dz of each row, (K, N), at its pre-activation z."""
-    cost, residual = pointwise.cost(z, y), pointwise.slope(z, y)
+    cost, residual = pointwise.both(z, y)
     if fold is None:
         return cost * weight, residual * weight
     # a row of another fold may be infinite under these parameters: 0 * inf would be NaN

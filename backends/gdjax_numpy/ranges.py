@@ -14,7 +14,7 @@ from gdjax.samples import Samples, block_sums
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-BLOCK_BYTES = 1 << 21
+BLOCK_BYTES = 1 << 22
 """A block of rows and what is computed from it stay in cache; smaller ones cost more in calls than they save."""
 RANGE_BYTES = 1 << 22
 """A range of fewer bytes of X costs more to hand to a thread than it gains."""

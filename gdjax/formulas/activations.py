@@ -53,10 +53,10 @@ def _relu(xp: Any) -> tuple[Unary, Unary]:
     """value max(0, z); slope 0 where z <= 0 and 1 where z > 0."""
 
     def value(z: Array) -> Array:
-        return xp.where(z <= 0, xp.zeros_like(z), z)
+        return xp.where(z <= 0, 0, z)
 
     def slope(z: Array) -> Array:
-        return xp.where(z > 0, xp.ones_like(z), xp.zeros_like(z))
+        return xp.where(z > 0, xp.ones_like(z), 0)
 
     return value, slope
 
@@ -68,7 +68,7 @@ def _leaky_relu(xp: Any, leak: float) -> tuple[Unary, Unary]:
         return xp.where(z <= 0, leak * z, z)
 
     def slope(z: Array) -> Array:
-        return xp.where(z > 0, xp.ones_like(z), leak * xp.ones_like(z))
+        return xp.where(z > 0, xp.ones_like(z), leak)
 
     return value, slope
 
@@ -78,7 +78,7 @@ def _sigmoid(xp: Any) -> tuple[Unary, Unary]:
 
     def value(z: Array) -> Array:
         t = xp.exp(-xp.where(z < 0, -z, z))
-        return xp.where(z < 0, t, xp.ones_like(z)) / (1 + t)
+        return xp.where(z < 0, t, 1) / (1 + t)
 
     def slope(z: Array) -> Array:
         t = xp.exp(-xp.where(z < 0, -z, z))
@@ -105,7 +105,7 @@ def _softplus(xp: Any) -> tuple[Unary, Unary]:
     sigmoid, _ = _sigmoid(xp)
 
     def value(z: Array) -> Array:
-        return xp.where(z < 0, xp.zeros_like(z), z) + xp.log1p(xp.exp(-xp.where(z < 0, -z, z)))
+        return xp.where(z < 0, 0, z) + xp.log1p(xp.exp(-xp.where(z < 0, -z, z)))
 
     return value, sigmoid
 

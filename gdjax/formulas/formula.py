@@ -9,7 +9,7 @@ from gdjax.formulas.losses import Loss
 
 
 class Pointwise(NamedTuple):
-    """Three elementwise functions over one namespace."""
+    """Elementwise functions over one namespace."""
 
     predict: Callable[[Array], Array]
     """predict(z): the activation's value."""
@@ -17,6 +17,8 @@ class Pointwise(NamedTuple):
     """cost(z, y): the loss of one sample."""
     slope: Callable[[Array, Array], Array]
     """slope(z, y): d cost / dz."""
+    both: Callable[[Array, Array], tuple[Array, Array]]
+    """both(z, y): cost and slope from one prediction, for namespaces that compute at once and would predict twice."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,11 @@ class Formula:
         activate, activation_slope = self.activation(xp)
         loss, loss_slope = self.loss(xp)
         if self.loss.link is not None:
-            return Pointwise(activate, loss, loss_slope)
+            return Pointwise(activate, loss, loss_slope, lambda z, y: (loss(z, y), loss_slope(z, y)))
+
+        def both(z: Array, y: Array) -> tuple[Array, Array]:
+            p = activate(z)
+            return loss(p, y), loss_slope(p, y) * activation_slope(z)
 
         def cost(z: Array, y: Array) -> Array:
             return loss(activate(z), y)
@@ -39,7 +45,7 @@ class Formula:
         def slope(z: Array, y: Array) -> Array:
             return loss_slope(activate(z), y) * activation_slope(z)
 
-        return Pointwise(activate, cost, slope)
+        return Pointwise(activate, cost, slope, both)
 
     @property
     def curvature_bound(self) -> float | None:

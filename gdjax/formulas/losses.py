@@ -47,7 +47,8 @@ def _squared_error(xp: Any) -> tuple[Binary, Binary]:
     """value (p - y)^2; slope 2 (p - y)."""
 
     def value(p: Array, y: Array) -> Array:
-        return (p - y) * (p - y)
+        e = p - y
+        return e * e
 
     def slope(p: Array, y: Array) -> Array:
         return 2 * (p - y)
