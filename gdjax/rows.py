@@ -13,7 +13,7 @@ from gdjax.stream import Layout, Stream
 BLOCK_ELEMENTS = 1 << 21
 """Numbers in a block of X that a pass holds in float64: 16 MiB."""
 
-SAMPLED = 1 << 17
+SAMPLED = 1 << 16
 """Rows of a stream that a start is chosen by, at most."""
 
 Blocks = Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]
@@ -176,11 +176,13 @@ class StreamedRows:
 
     @cached_property
     def _sample(self) -> Rows:
-        step = -(-self.stream.shape[0] // SAMPLED)
+        rows, columns = self.stream.shape
+        step = -(-rows // max(1, min(SAMPLED, BLOCK_ELEMENTS // columns)))
         parts, at = [], 0
         for x, y, weight in self.blocks():
             some = slice(-at % step, None, step)
-            parts.append((x[some], y[some], weight[:, some]))
+            # copied: a view would hold its whole block
+            parts.append((x[some].copy(), y[some].copy(), weight[:, some].copy()))
             at += len(y)
         return Rows(*(np.concatenate(part, axis=axis) for part, axis in zip(zip(*parts), (0, 0, 1), strict=True)))
 
