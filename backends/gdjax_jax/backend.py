@@ -32,6 +32,7 @@ class JaxBackend:
             default, where several devices share the rows of large data if they divide evenly.
         narrow: keep float16 and bfloat16 data as it is: half the memory and traffic, arithmetic and sums in `dtype`.
             The gradient is that of the rounded data, each value off by up to 2^-9 (bfloat16) or 2^-11 (float16).
+            XLA on CPU widens bfloat16 as a whole: choose float16 there.
     """
 
     dtype: str = "float64"
