@@ -97,19 +97,27 @@ def _own(task: Task, time_limit: float, memory_limit: int, json: bool, html: Pat
 
 
 def _built_in(dtype: str | None, backend: str | None, kinks: str, seconds: float, json: bool, html: Path | None) -> int:
+    from itertools import product
+
+    from rich.console import Console
+
     from gdjax.discovery import installed
     from gdjax.verification import verify
     from gdjax.verification.child import EXIT_CODES
     from gdjax.verification.neurons import built_in
 
     reports: list[Report] = []
-    for name in [backend] if backend is not None else installed():
-        for kind in [dtype] if dtype is not None else ["float64", "float32"]:
-            for neuron in built_in():
-                report = verify(neuron, backend=name, dtype=kind, kinks=kinks, seconds=seconds)
-                reports.append(report)
-                if not json:
-                    print(str(report) if report.verdict != "pass" else str(report).splitlines()[0], flush=True)
+    names = [backend] if backend is not None else installed()
+    kinds = [dtype] if dtype is not None else ["float64", "float32"]
+    tried = list(product(names, kinds, built_in()))
+    # on a terminal alone: a backend may compile for long before the first line
+    with Console(stderr=True).status("") as progress:
+        for number, (name, kind, neuron) in enumerate(tried, 1):
+            progress.update(f"{number} of {len(tried)}: {neuron.activation}, {neuron.loss} on {name} in {kind}")
+            report = verify(neuron, backend=name, dtype=kind, kinks=kinks, seconds=seconds)
+            reports.append(report)
+            if not json:
+                print(str(report) if report.verdict != "pass" else str(report).splitlines()[0], flush=True)
     whole = _joined(reports, kinks)
     if html is not None:
         atomic_write(html, whole.to_html().encode())

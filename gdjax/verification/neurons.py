@@ -133,7 +133,8 @@ def _neuron(neuron: Any, backend: Any, dtype: str, kinks: str, seconds: float) -
         "nonnegative": rng.integers(0, 5, 12).astype(float),
     }
     args = (rng.normal(size=3), 0.5, rng.normal(size=(12, 3)), y[kind], rng.integers(1, 4, 12).astype(float))
-    label = f"{neuron.formula.activation.name}, {neuron.formula.loss.name} on {backend.name}"
+    penalties = "".join(f", {name} = {value:g}" for name, value in (("l1", neuron.l1), ("l2", neuron.l2)) if value)
+    label = f"{neuron.formula.activation.name}, {neuron.formula.loss.name}{penalties} on {backend.name}"
     prepare = partial(
         prepared, neuron_cost(neuron), neuron_gradient(neuron, backend), args, (0, 1), _SHAPES, dtype, kinks,
         {3: kind, 4: "positive"}, seconds, label,
