@@ -64,8 +64,9 @@ def test_cost_against_mpmath(activation, loss):
     for y in (0.0, 1.0):
         with mpmath.workdps(60):
             exact = [LOSSES[loss](EXACT[activation](mpmath.mpf(float(v))), mpmath.mpf(y)) for v in z]
-        got = pointwise.cost(z, np.full_like(z, y))
-        np.testing.assert_allclose(got, [float(e) for e in exact], rtol=2e-14, atol=1e-15)
+        targets = np.full_like(z, y)
+        for got in (pointwise.cost(z, targets), pointwise.both(z, targets)[0]):
+            np.testing.assert_allclose(got, [float(e) for e in exact], rtol=2e-14, atol=1e-15)
 
 
 @pytest.mark.parametrize(("activation", "loss"), PAIRS)
@@ -73,9 +74,10 @@ def test_slope_is_that_of_autodiff_ties_apart(activation, loss):
     formula = Neuron(activation, loss).formula
     z = np.array([-3.0, -0.7, 0.0, 0.4, 2.9], np.float32)
     y = np.array([1.0, 0.0, 1.25 if formula.loss.domain == "real" else 1.0, 0.0, 1.0], np.float32)
-    manual = formula.pointwise(jnp).slope(z, y)
-    auto = jax.vmap(jax.grad(formula.pointwise(jnp).cost))(z, y)
-    np.testing.assert_allclose(manual, auto, rtol=1e-5, atol=1e-6)
+    pointwise = formula.pointwise(jnp)
+    auto = jax.vmap(jax.grad(pointwise.cost))(z, y)
+    for manual in (pointwise.slope(z, y), pointwise.both(z, y)[1]):
+        np.testing.assert_allclose(manual, auto, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("loss", ["log_loss", "poisson"])
