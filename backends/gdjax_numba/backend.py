@@ -12,6 +12,7 @@ from gdjax.protocol import Chunk
 from gdjax.rule import Knobs, Rule, State
 from gdjax.samples import Samples
 from gdjax_numba.compiling import program
+from gdjax_numba.walks import BROAD
 
 RESIDENT_BYTES = 1 << 19
 """Samples up to this size stay in a core's cache while a neuron runs all its steps on them."""
@@ -66,8 +67,8 @@ class NumbaBackend:
 
     def cost_and_gradient(self, formula: Formula, theta: Any, samples: Samples) -> tuple[np.ndarray, np.ndarray]:
         """See `gdjax.protocol.Backend`."""
-        compiled = program(formula, Rule("plain"), self.dtype)
         theta = self._held(theta)
+        compiled = program(formula, Rule("plain"), self.dtype, _walk(len(theta), samples))
         costs, gradients = np.empty(len(theta), self.dtype), np.empty(theta.shape, self.dtype)
         data = tuple(map(self._held, samples[:4]))
         with _threads:
@@ -83,6 +84,7 @@ class NumbaBackend:
     ) -> tuple[State, np.ndarray | None]:
         """See `gdjax.protocol.Backend`."""
         compiled = program(formula, rule, self.dtype)
+        streamed = program(formula, rule, self.dtype, _walk(len(rows), samples))
         state = State(*(np.array(a, order="C") for a in state))
         knobs = Knobs(*(_index(a, a.dtype) if a.dtype.kind == "i" else self._held(a) for a in knobs))
         factors = self._held(chunk.factors)
@@ -101,14 +103,14 @@ class NumbaBackend:
                 run = (own, fold, state, knobs, factors, _index(batches, np.int32), trace)
                 compiled.descend_resident(X, y, weight, total, *run)
             elif samples.shared:
-                compiled.descend_streamed(X, y, weight, total, fold, state, knobs, factors, trace)
+                streamed.descend_streamed(X, y, weight, total, fold, state, knobs, factors, trace)
             else:
                 for k, row in enumerate(rows):
                     at = slice(k, k + 1)
                     part = Knobs(*(a if a.ndim == 1 and a is knobs.penalised else a[at] for a in knobs))
                     one = np.ascontiguousarray(trace[:, at])
                     data = (X[row], y[row], weight[row : row + 1], total[row : row + 1], _index(np.zeros(1)))
-                    compiled.descend_streamed(*data, State(*(a[at] for a in state)), part, factors, one)
+                    streamed.descend_streamed(*data, State(*(a[at] for a in state)), part, factors, one)
                     trace[:, at] = one
         return state, trace if chunk.trace else None
 
@@ -117,6 +119,13 @@ class NumbaBackend:
 
     def _cached(self, samples: Samples) -> int:
         return RESIDENT_BYTES if samples.shared else OWN_BYTES
+
+
+def _walk(neurons: int, samples: Samples) -> str:
+    """Of those in `WALKS`. Each neuron is alone on own samples."""
+    if samples.shared and neurons > 1:
+        return "many"
+    return "broad" if samples.X.shape[-1] >= BROAD else "narrow"
 
 
 def _held(x: np.ndarray) -> np.ndarray:

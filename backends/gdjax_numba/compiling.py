@@ -50,8 +50,8 @@ _lock = threading.Lock()
 
 
 @cache
-def program(formula: Formula, rule: Rule, dtype: str) -> ModuleType:
-    """The compiled walks for one formula, rule and dtype.
+def program(formula: Formula, rule: Rule, dtype: str, walk: str = walks.WALKS[0]) -> ModuleType:
+    """The compiled walks for one formula, rule and dtype, and one walk over shared samples.
 
     Raises:
         UsageError: an activation or loss that cannot be traced.
@@ -66,11 +66,13 @@ def program(formula: Formula, rule: Rule, dtype: str) -> ModuleType:
             f"{error}: write it with operators and the namespace that its build(xp) receives, or use another backend"
         ) from error
     calls, text = _rule_text(rule, real)
-    title = f"{formula.activation.name}, {formula.loss.name}, {rule}, {dtype}".replace("\\", "/").replace('"', "'")
+    title = f"{formula.activation.name}, {formula.loss.name}, {rule}, {dtype}, {walk}".replace("\\", "/").replace(
+        '"', "'"
+    )
     head = HEAD.format(
         title=title, dtype=dtype, calls=calls, shape=f"{simd.TALL}, {simd.WIDE}", cache=folder is not None
     )
-    source = "\n\n".join([head, *body, *text, inspect.getsource(walks).partition(MARK)[2]])
+    source = "\n\n".join([head, *body, *text, inspect.getsource(walks).partition(MARK)[2], f"walk = range_{walk}\n"])
     # numba's cache sees this file alone change, so its name carries all else that it depends on
     digest = hashlib.sha256((source + inspect.getsource(simd) + numba.__version__).encode()).hexdigest()[:20]
     return _load(source, f"gdjax_numba_{digest}", folder)

@@ -10,7 +10,7 @@ from gdjax_numba.simd import TALL, WIDE, dots, panel, transpose
 
 __all__ = [
     "CALLS", "ENTRY", "INNER", "RUNNING", "TALL", "WIDE", "Any", "argument", "cost", "dots", "finish", "njit", "np",
-    "panel", "prange", "real", "slope", "transpose",
+    "panel", "prange", "real", "slope", "transpose", "walk",
 ]  # fmt: skip
 
 real: Any = np.float32
@@ -39,3 +39,9 @@ def argument(
 
 def finish(k: Any, q: Any, state: Any, knobs: Any, factor: Any, costs: Any, gradients: Any) -> None:
     """Takes neuron k's step, given costs[call, q] and gradients[call, q]; changes `state` in place."""
+
+
+def walk(
+    X: Any, y: Any, weight: Any, fold: Any, start: Any, stop: Any, theta: Any, first: Any, count: Any, out: Any
+) -> None:
+    """The program's walk over a range of shared samples: one of those that are called `range_`."""

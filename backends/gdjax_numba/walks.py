@@ -16,6 +16,8 @@ FLUSH = 4096 // ROWS
 """Blocks whose sums are added up in `real` before they go to float64."""
 BROAD = 48
 """Columns from which rows are long enough to be taken by themselves, not in blocks."""
+WALKS = ("narrow", "broad", "many")
+"""Of shared samples: of one neuron under BROAD columns, of one, of several. A program is compiled for one of them."""
 NEURONS = 64
 """Neurons that pass over the data together."""
 
@@ -124,15 +126,18 @@ def block_one(source: Any, at: Any, stride: Any, count: Any, y: Any, weight: Any
 
 
 @njit(**INNER)
-def range_narrow(X: Any, y: Any, weight: Any, start: Any, stop: Any, theta: Any, out: Any) -> None:
-    """The sums over rows [start, stop) of one neuron, block by block: out[:P] the gradient, out[P] the cost."""
+def range_narrow(X: Any, y: Any, weights: Any, fold: Any, start: Any, stop: Any, thetas: Any, first: Any, count: Any,
+                 sums: Any) -> None:  # fmt: skip
+    """The sums over rows [start, stop) of `count` neurons from `first`, here one, block by block: sums (count, P + 1),
+    the gradient and the cost."""
+    weight, theta, out = weights[fold[first]], thetas[first], sums[0]
     N, D = X.shape
     wide = padded(D)
     flat = X.reshape(-1)
     z = np.empty(ROWS, real)
-    weights = np.zeros(wide, real)
+    w = np.zeros(wide, real)
     for j in range(D):
-        weights[j] = theta[j]
+        w[j] = theta[j]
     gradient = np.empty(wide, real)
     by_row = np.empty(ROWS * wide, real)
     out[:] = 0
@@ -141,35 +146,37 @@ def range_narrow(X: Any, y: Any, weight: Any, start: Any, stop: Any, theta: Any,
         gradient[:] = 0
         end = min(stop, at + FLUSH * ROWS)
         while at < end:
-            count = min(ROWS, end - at)
-            targets, shares = y[at : at + count], weight[at : at + count]
-            if count == ROWS and (at + ROWS - 1) * D + wide <= N * D:
-                c, r = block_one(flat, at * D, D, count, targets, shares, theta[D], weights, z, gradient)
+            rows = min(ROWS, end - at)
+            targets, shares = y[at : at + rows], weight[at : at + rows]
+            if rows == ROWS and (at + ROWS - 1) * D + wide <= N * D:
+                c, r = block_one(flat, at * D, D, rows, targets, shares, theta[D], w, z, gradient)
             else:
-                copy(X, at, count, by_row)
-                c, r = block_one(by_row, 0, wide, count, targets, shares, theta[D], weights, z, gradient)
+                copy(X, at, rows, by_row)
+                c, r = block_one(by_row, 0, wide, rows, targets, shares, theta[D], w, z, gradient)
             out[D + 1] += c
             out[D] += r
-            at += count
+            at += rows
         for j in range(D):
             out[j] += gradient[j]
 
 
 @njit(**INNER)
-def range_broad(X: Any, y: Any, weight: Any, start: Any, stop: Any, theta: Any, out: Any) -> None:
+def range_broad(X: Any, y: Any, weights: Any, fold: Any, start: Any, stop: Any, thetas: Any, first: Any, count: Any,
+                sums: Any) -> None:  # fmt: skip
     """The same of BROAD columns or more, four rows at once, each from another quarter of the range.
 
     Memory is fetched ahead of each of four streams, which one alone does not fill; and the sums of four rows are so
     short that the processor reads the next four while it adds them up.
     """
+    weight, theta, out = weights[fold[first]], thetas[first], sums[0]
     D = X.shape[1]
     w = theta[:D].copy()
     gradient = np.empty(D, real)
     out[:] = 0
     each = (stop - start) // 4
-    for first in range(start, start + each, FLUSH * ROWS // 4):
+    for part in range(start, start + each, FLUSH * ROWS // 4):
         gradient[:] = 0
-        for n in range(first, min(start + each, first + FLUSH * ROWS // 4)):
+        for n in range(part, min(start + each, part + FLUSH * ROWS // 4)):
             n1, n2, n3 = n + each, n + 2 * each, n + 3 * each
             z0, z1, z2, z3 = real(0), real(0), real(0), real(0)
             for j in range(D):
@@ -201,7 +208,7 @@ def range_broad(X: Any, y: Any, weight: Any, start: Any, stop: Any, theta: Any, 
 @njit(**INNER)
 def range_many(X: Any, y: Any, weight: Any, fold: Any, start: Any, stop: Any, theta: Any, first: Any, count: Any,
                out: Any) -> None:  # fmt: skip
-    """The same of `count` neurons from `first`: out (count, P + 1)."""
+    """The same of several neurons."""
     D = X.shape[1]
     wide = padded(D)
     by_feature = np.empty(ROWS * wide, real)
@@ -253,12 +260,7 @@ def ranges(X: Any, y: Any, weight: Any, fold: Any, theta: Any, first: Any, count
     for i in prange(partial.shape[0]):
         start = i * length
         stop = min(N, start + length)
-        if theta.shape[0] == 1 and X.shape[1] >= BROAD:
-            range_broad(X, y, weight[fold[0]], start, stop, theta[0], partial[i, 0])
-        elif theta.shape[0] == 1:
-            range_narrow(X, y, weight[fold[0]], start, stop, theta[0], partial[i, 0])
-        else:
-            range_many(X, y, weight, fold, start, stop, theta, first, count, partial[i])
+        walk(X, y, weight, fold, start, stop, theta, first, count, partial[i])
 
 
 @njit(**ENTRY)
