@@ -123,8 +123,9 @@ class Slab:
                 z = (w @ x.T if self.shared else np.matmul(x, w[:, :, None])[:, :, 0]) + b
                 t = np.broadcast_to(t, z.shape)
                 inside = s > 0
-                residual = np.where(inside, s * pointwise.slope(z, t), 0.0)
-                cost += np.where(inside, s * pointwise.cost(z, t), 0.0).sum(axis=1)
+                each, residual = pointwise.both(z, t)
+                cost += np.where(inside, s * each, 0.0).sum(axis=1)
+                residual = np.where(inside, s * residual, 0.0)
                 opened += (s * (z > 0)).sum(axis=1)
                 augmented = np.concatenate([x, np.ones((*x.shape[:-1], 1))], axis=-1)
                 if self.shared:

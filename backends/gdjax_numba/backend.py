@@ -68,23 +68,21 @@ class NumbaBackend:
     def cost_and_gradient(self, formula: Formula, theta: Any, samples: Samples) -> tuple[np.ndarray, np.ndarray]:
         """See `gdjax.protocol.Backend`."""
         theta = self._held(theta)
-        compiled = program(formula, Rule("plain"), self.dtype, _walk(len(theta), samples))
         costs, gradients = np.empty(len(theta), self.dtype), np.empty(theta.shape, self.dtype)
         data = tuple(map(self._held, samples[:4]))
         with _threads:
             if samples.shared:
                 fold = np.zeros(len(theta)) if samples.fold is None else samples.fold
+                compiled = program(formula, Rule("plain"), self.dtype, _walk(len(theta), samples))
                 compiled.evaluate_streamed(*data, _index(fold), theta, costs, gradients)
             else:
-                compiled.evaluate_own(*data, theta, costs, gradients)
+                program(formula, Rule("plain"), self.dtype).evaluate_own(*data, theta, costs, gradients)
         return costs, gradients
 
     def descend(
         self, formula: Formula, rule: Rule, samples: Samples, rows: np.ndarray, state: State, knobs: Knobs, chunk: Chunk
     ) -> tuple[State, np.ndarray | None]:
         """See `gdjax.protocol.Backend`."""
-        compiled = program(formula, rule, self.dtype)
-        streamed = program(formula, rule, self.dtype, _walk(len(rows), samples))
         state = State(*(np.array(a, order="C") for a in state))
         knobs = Knobs(*(_index(a, a.dtype) if a.dtype.kind == "i" else self._held(a) for a in knobs))
         factors = self._held(chunk.factors)
@@ -101,16 +99,18 @@ class NumbaBackend:
                 if samples.shared:
                     X, y = X[None], y[None]
                 run = (own, fold, state, knobs, factors, _index(batches, np.int32), trace)
-                compiled.descend_resident(X, y, weight, total, *run)
+                program(formula, rule, self.dtype).descend_resident(X, y, weight, total, *run)
             elif samples.shared:
-                streamed.descend_streamed(X, y, weight, total, fold, state, knobs, factors, trace)
+                compiled = program(formula, rule, self.dtype, _walk(len(rows), samples))
+                compiled.descend_streamed(X, y, weight, total, fold, state, knobs, factors, trace)
             else:
+                compiled = program(formula, rule, self.dtype, _walk(1, samples))
                 for k, row in enumerate(rows):
                     at = slice(k, k + 1)
                     part = Knobs(*(a if a.ndim == 1 and a is knobs.penalised else a[at] for a in knobs))
                     one = np.ascontiguousarray(trace[:, at])
                     data = (X[row], y[row], weight[row : row + 1], total[row : row + 1], _index(np.zeros(1)))
-                    streamed.descend_streamed(*data, State(*(a[at] for a in state)), part, factors, one)
+                    compiled.descend_streamed(*data, State(*(a[at] for a in state)), part, factors, one)
                     trace[:, at] = one
         return state, trace if chunk.trace else None
 
@@ -122,8 +122,8 @@ class NumbaBackend:
 
 
 def _walk(neurons: int, samples: Samples) -> str:
-    """Of those in `WALKS`. Each neuron is alone on own samples."""
-    if samples.shared and neurons > 1:
+    """Of those in `WALKS`."""
+    if neurons > 1:
         return "many"
     return "broad" if samples.X.shape[-1] >= BROAD else "narrow"
 
