@@ -16,13 +16,22 @@ COPY_BYTES = 1 << 26
 """Arrays up to this size are copied: larger ones must not be written to while a run goes on."""
 
 
+class Targets(NamedTuple):
+    """Several y of the same rows, in the place of y: a neuron is trained on each."""
+
+    values: np.ndarray
+    """(N, T)"""
+    keys: np.ndarray
+    """(T,) their names"""
+
+
 class Data(NamedTuple):
     """Checked data. Rows of weight 0 are gone; `row` says where the others stood."""
 
     X: np.ndarray
     """(N, D) float16 to float64 or integers; large, it is the caller's own memory."""
     y: np.ndarray
-    """(N,)"""
+    """(N,), or (N, T) of T targets."""
     weight: np.ndarray
     """(N,) float64"""
     groups: Groups | None
@@ -33,6 +42,8 @@ class Data(NamedTuple):
     """Group index -> what is wrong with its data."""
     stream: Stream | None = None
     """Where the samples are read at each pass; X, y and weight have no row then."""
+    targets: np.ndarray | None = None
+    """(T,) names, where there are several y."""
 
     @property
     def dtype(self) -> str:
@@ -41,14 +52,19 @@ class Data(NamedTuple):
 
     @property
     def models(self) -> int:
-        """Neurons that are fitted to it: one, or one a group."""
-        return 1 if self.groups is None else len(self.groups.keys)
+        """Neurons that are fitted to it: one, or one a group or target."""
+        return 1 if self.keys is None else len(self.keys)
+
+    @property
+    def keys(self) -> np.ndarray | None:
+        """What its neurons are told apart by, groups or targets; None for one neuron."""
+        return self.targets if self.groups is None else self.groups.keys
 
     def samples(self, folds: np.ndarray | None = None) -> Rows | StreamedRows:
         """The shared samples, under their own weights or those of folds (F, N)."""
         if self.stream is not None:
-            return StreamedRows(self.stream)
-        return Rows(self.X, self.y, self.weight[None] if folds is None else folds)
+            return StreamedRows(self.stream, self.models)
+        return Rows(self.X, np.ascontiguousarray(self.y.T), self.weight[None] if folds is None else folds)
 
 
 def check(
@@ -81,8 +97,11 @@ def check(
             raise DataError(f"{what}groups: they need their samples in memory: raise memory_limit")
         return _streamed(X, formula, what)
     names = _feature_names(X, features)
+    targets = None
+    if isinstance(y, Targets):
+        y, targets = y
     X = _real(X, f"{what}X", 2)
-    y = _real(y, f"{what}y", 1)
+    y = _real(y, f"{what}y", 1 if targets is None else 2)
     if len(X) != len(y):
         raise DataError(f"{what}X has {len(X)} rows and y has {len(y)}: pass one y a row")
     if X.shape[1] == 0:
@@ -95,7 +114,7 @@ def check(
         raise DataError(f"{what}features names {len(names)} columns and X has {X.shape[1]}: pass one name a column")
     if memory_limit is not None and groups is None and X.nbytes > memory_limit:
         given = None if sample_weight is None else _weights(sample_weight, len(X), what)
-        return _streamed(ArrayStream(X, y, given, names, memory_limit), formula, what)
+        return _streamed(ArrayStream(X, y, given, names, memory_limit), formula, what, targets)
     weight = np.ones(len(X)) if sample_weight is None else _weights(sample_weight, len(X), what)
     key_codes = None if groups is None else group(groups, len(X))
     bad: dict[int, str] = {}
@@ -119,7 +138,7 @@ def check(
             raise DataError(what + faults[0][1])
         for at, text in faults:
             bad.setdefault(int(key_codes.code[at]), text)
-    return Data(_own(X), _own(y), weight, key_codes, names, row, bad)
+    return Data(_own(X), _own(y), weight, key_codes, names, row, bad, targets=targets)
 
 
 def no_stream(what: str = "") -> DataError:
@@ -127,7 +146,7 @@ def no_stream(what: str = "") -> DataError:
     return DataError(f"{what}X: a stream of samples is for fit, sweep, compare and predict alone: pass arrays")
 
 
-def _streamed(X: Stream, formula: Formula, what: str) -> Data:
+def _streamed(X: Stream, formula: Formula, what: str, targets: np.ndarray | None = None) -> Data:
     """A stream that one pass has found no fault in, and copied where that pays."""
     if not len(X):
         raise DataError(f"{what}X has no row: pass at least one sample")
@@ -137,7 +156,7 @@ def _streamed(X: Stream, formula: Formula, what: str) -> Data:
         if faults:
             raise DataError(what + faults[0][1])
     none = np.zeros(0)
-    return Data(np.zeros((0, X.shape[1]), X.dtype), none, none, None, X.features, None, {}, X)
+    return Data(np.zeros((0, X.shape[1]), X.dtype), none, none, None, X.features, None, {}, X, targets)
 
 
 def _faults(
@@ -152,14 +171,16 @@ def _faults(
             part = X[start : start + step]
             with np.errstate(invalid="ignore", over="ignore"):
                 wrong_x[start : start + step] = ~(np.abs(part) < limit).all(axis=1)
-    y_real = y.astype(np.float64)
-    wrong_y = ~(np.abs(y_real) < limit)
+    # truth values are in every domain
+    y_real = np.zeros((len(y), 1)) if y.dtype.kind == "b" else y.astype(np.float64).reshape(len(y), -1)
     domain = formula.loss.domain
-    outside = np.zeros(len(y), bool)
+    wrong_values = ~(np.abs(y_real) < limit)
+    outside_values = np.zeros(y_real.shape, bool)
     if domain == "binary":
-        outside = (y_real != 0) & (y_real != 1)
+        outside_values |= (y_real != 0) & (y_real != 1)
     elif domain == "nonnegative":
-        outside = y_real < 0
+        outside_values |= y_real < 0
+    wrong_y, outside = (np.asarray(values.any(axis=1)) for values in (wrong_values, outside_values))
     found = []
     for i in np.nonzero(wrong_x | wrong_y | outside)[0]:
         place = int(i if row is None else row[i])
@@ -167,10 +188,11 @@ def _faults(
             j = int(np.argmax(~(np.abs(X[i].astype(np.float64)) < limit)))
             found.append((int(i), _value_fault(float(X[i, j]), f"column {names[j]!r}", place)))
         elif wrong_y[i]:
-            found.append((int(i), _value_fault(float(y_real[i]), "y", place)))
+            found.append((int(i), _value_fault(float(y_real[i][wrong_values[i]][0]), "y", place)))
         else:
             need = "0 or 1" if domain == "binary" else ">= 0"
-            found.append((int(i), f"y = {y_real[i]:g} at row {place}: {formula.loss.name} needs y {need}"))
+            value = y_real[i][outside_values[i]][0]
+            found.append((int(i), f"y = {value:g} at row {place}: {formula.loss.name} needs y {need}"))
     return found
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from gdjax.arguments import fixed_rate, memory, whole
-from gdjax.data import Data, check
+from gdjax.data import Data, Targets, check
 from gdjax.discovery import DEFAULT
 from gdjax.errors import DataError, UsageError
 from gdjax.event import Callback
@@ -91,8 +91,8 @@ def fit(
     ('converged', 2.0, 1.0)
     """
     if isinstance(learning_rate, str) and learning_rate == "find":
-        if groups is not None:
-            raise UsageError('learning_rate = "find" is for one neuron: each group has its own rate at "auto"')
+        if groups is not None or isinstance(y, Targets):
+            raise UsageError('learning_rate = "find" is for one neuron: each of several has its own rate at "auto"')
         learning_rate = learning_rates(
             neuron,
             X,
@@ -161,7 +161,7 @@ def _alike(neuron: Neuron, data: Data, learning_rate: Any, seed: int) -> dict[st
         "l2": np.full(count, float(neuron.l2)),
         "rate": np.full(count, np.nan if rate is None else rate),
         "seed": np.full(count, whole("seed", seed, 0), np.int64),
-        "fold": np.zeros(count, np.intp) if data.groups is None else np.arange(count),
+        "fold": np.arange(count),
         "weight": None,
         "swept": {},
         "held_out": None,
@@ -186,7 +186,7 @@ def go_on(run: Run, X: Any, y: Any, steps: int, options: dict[str, Any]) -> Run:
         features=run.feature_names,
         memory_limit=memory(options.get("memory_limit")),
     )
-    if (data.groups is None) != (run.groups is None) or data.models != run.models:
+    if (data.keys is None) != (run.groups is None) or data.models != run.models:
         raise DataError("continue_: other groups than at fit: pass the data it was fitted on")
     rest = {
         "validation": None,

@@ -195,8 +195,7 @@ class Judge:
         if slab.l2[row] > 0 or slab.l1[row] > 0:
             return False
         inner = slab.inner(theta[None], np.array([row]))[0]
-        for x, y, weight in slab.samples.of(np.array([row])).blocks():
-            x, y, weight = (x, y, weight[slab.fold[row]]) if slab.shared else (x[0], y[0], weight[0])
+        for x, y, weight in slab.blocks_of(row):
             if ((2 * y - 1) * (x @ inner[:-1] + inner[-1]) <= 0)[weight > 0].any():
                 break
         else:

@@ -9,7 +9,7 @@ from gdjax.rows import Blocks, Rows, StreamedRows
 
 
 class Moments(NamedTuple):
-    """Moments of S data sets: own samples (S = K), or the folds of shared ones (S = F)."""
+    """Moments of S data sets: own samples (S = K), or the sets of shared ones (S = F)."""
 
     total: np.ndarray
     """(S,) sum of weights."""
@@ -32,7 +32,7 @@ DENSE = 2_048
 
 
 def moments(samples: Rows | StreamedRows) -> Moments:
-    """The moments of own samples (S = K), or of shared ones under each of their weights (S = F).
+    """The moments of own samples (S = K), or of shared ones in each of their sets (S = F).
 
     Taken about the first row, so that a constant column has variance 0 exactly; two passes, so that the covariance does
     not cancel.
@@ -41,17 +41,22 @@ def moments(samples: Rows | StreamedRows) -> Moments:
     if not samples.shared:
         return _moments(samples.blocks, pivot, y_pivot)
 
-    def under(f: int) -> Callable[[], Blocks]:
-        return lambda: ((x[None], y[None], weight[f : f + 1]) for x, y, weight in samples.blocks())
+    def under(f: slice) -> Callable[[], Blocks]:
+        return lambda: ((x[None], y[None] if samples.one_y else y[f], weight[f]) for x, y, weight in samples.blocks())
 
-    each = [_moments(under(f), pivot[f : f + 1], y_pivot[f : f + 1]) for f in range(samples.sets)]
+    if len(pivot) == 1:
+        # one weight: what is of X is one for all sets
+        found = _moments(under(slice(None)), pivot, y_pivot)
+        return Moments(*(np.broadcast_to(part, (samples.sets, *part.shape[1:])) for part in found))
+    each = [_moments(under(f), pivot[f], y_pivot[f]) for f in (slice(f, f + 1) for f in range(samples.sets))]
     return Moments(*(np.concatenate(parts) for parts in zip(*each, strict=True)))
 
 
 def _moments(blocks: Callable[[], Blocks], pivot: np.ndarray, y_pivot: np.ndarray) -> Moments:
+    """`pivot` has one row, or as many as `y_pivot`."""
     total = np.zeros(len(pivot))
     sums = np.zeros(pivot.shape)
-    y_sum = np.zeros(len(pivot))
+    y_sum = np.zeros(len(y_pivot))
     for x, t, s in blocks():
         total += s.sum(axis=-1)
         sums += np.matmul(s[:, None, :], x - pivot[:, None])[:, 0]
@@ -63,7 +68,7 @@ def _moments(blocks: Callable[[], Blocks], pivot: np.ndarray, y_pivot: np.ndarra
     dense = columns <= DENSE
     second = np.zeros((len(total), columns, columns if dense else 0))
     variance = np.zeros(pivot.shape)
-    y_variance = np.zeros(len(total))
+    y_variance = np.zeros(len(y_pivot))
     for x, t, s in blocks():
         x = (x - pivot[:, None]) - offset[:, None]
         weighted = x * s[:, :, None]

@@ -42,7 +42,7 @@ class Problem:
     seed: np.ndarray
     """(K,) int"""
     fold: np.ndarray
-    """(K,) each neuron's row of `weight`; 0 for groups."""
+    """(K,) each neuron's set of shared samples: a row of `weight`, or a target."""
     weight: np.ndarray | None
     """(F, N) the folds' weights on shared samples; None: the data's own."""
     memory_limit: int

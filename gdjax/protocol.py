@@ -52,7 +52,10 @@ class Backend(Protocol):
         ...
 
     def cost_and_gradient(self, formula: Formula, theta: Array, samples: Samples) -> tuple[Array, Array]:
-        """The data's mean cost (K,) and its hand-derived gradient (K, P) at theta (K, P), without penalties."""
+        """The data's mean cost (K,) and its hand-derived gradient (K, P) at theta (K, P), without penalties.
+
+        Of shared samples each neuron has the y and the weights of its set: see `gdjax.samples.Samples`.
+        """
         ...
 
     def descend(

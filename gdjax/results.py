@@ -10,6 +10,7 @@ from gdjax.problem import Problem
 from gdjax.protocol import Backend
 from gdjax.run import Run
 from gdjax.runstate import RunState
+from gdjax.samples import of_sets
 
 
 def result(
@@ -20,8 +21,7 @@ def result(
     judged: np.ndarray | None,
     options: dict[str, Any],
 ) -> Run:
-    groups = problem.data.groups
-    single = groups is None and not swept
+    single = problem.data.keys is None and not swept
     pending = run.status == st.PENDING
     code = np.where(pending, st.MAX_STEPS, run.status)
     reasons = [r if not p else "ended by a callback" for r, p in zip(run.reasons, pending, strict=True)]
@@ -50,7 +50,7 @@ def result(
         steps=int(steps[0]) if single else steps,
         history=one(history[:, order]),
         history_steps=history_steps[order],
-        groups=None if groups is None else groups.keys,
+        groups=problem.data.keys,
         feature_names=problem.data.features,
         rows=one(rows),
         r2=one(r2),
@@ -77,16 +77,17 @@ def _fit_quality(problem: Problem, run: RunState) -> tuple[np.ndarray, np.ndarra
         samples = data.samples(problem.weight)
         rows = samples.counted[problem.fold]
         total, sums, spread = np.zeros((3, samples.sets))
+        fold = problem.fold
         with np.errstate(over="ignore", invalid="ignore"):
             for _, y, weight in samples.blocks():
                 total += weight.sum(axis=1)
-                sums += weight @ y
+                sums += weight @ y if y.ndim == 1 else (weight * y).sum(axis=1)
             mean = sums / total
             for X, y, weight in samples.blocks(count):
                 spread += (weight * (y - mean[:, None]) ** 2).sum(axis=1)
                 z = run.raw[:, :-1] @ X.T + run.raw[:, -1:]
-                left += (weight[problem.fold] * (predict(z) - y) ** 2).sum(axis=1)
-        spread = spread[problem.fold]
+                left += (of_sets(weight, fold) * (predict(z) - of_sets(y, fold)) ** 2).sum(axis=1)
+        spread = spread[fold]
     else:
         code, w = data.groups.code, data.weight
         rows = np.bincount(code, minlength=count)

@@ -21,7 +21,10 @@ Blocks = Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]
 
 @dataclass(frozen=True)
 class Rows:
-    """In memory: X (N, D), y (N,), weights (F, N) shared by all neurons, or each one's own with a first axis K more."""
+    """In memory: X (N, D) under F sets of y and weight, or each neuron's own, X (K, N, D), y and weight (K, N).
+
+    Of shared rows y is (N,) and weight (1, N) where all sets have the same, else (F, N).
+    """
 
     X: np.ndarray
     y: np.ndarray
@@ -35,7 +38,17 @@ class Rows:
     @property
     def sets(self) -> int:
         """F, or K."""
+        return len(self.weight) if self.one_y else max(len(self.weight), len(self.y))
+
+    @property
+    def weights(self) -> int:
+        """Those that differ: 1 where all sets have the same, or F; K."""
         return len(self.weight)
+
+    @property
+    def one_y(self) -> bool:
+        """Whether all sets have the same y."""
+        return self.y.ndim == 1
 
     @property
     def length(self) -> np.ndarray:
@@ -45,7 +58,7 @@ class Rows:
     @cached_property
     def counted(self) -> np.ndarray:
         """(F,) or (K,) rows of a weight over 0."""
-        return np.asarray((self.weight > 0).sum(axis=1))
+        return np.broadcast_to((self.weight > 0).sum(axis=1), self.sets)
 
     @property
     def foldable(self) -> bool:
@@ -64,10 +77,12 @@ class Rows:
         return self if self.shared else Rows(self.X[neurons], self.y[neurons], self.weight[neurons])
 
     def blocks(self, beside: int = 0) -> Blocks:
-        """X (n, D), y (n,), weight (F, n), or with the first axis of own rows, in float64.
+        """X, y and weight of n rows as they are held, in float64.
 
         `beside` numbers a row are made of what is shared: where they are many, a block is shorter.
         """
+        if self.shared and not self.one_y:
+            beside += len(self.y)
         per_row = max(1, self.X.size // max(1, self.X.shape[-2])) + (beside if self.shared else 0)
         step = max(1, BLOCK_ELEMENTS // per_row)
         for start in range(0, self.X.shape[-2], step):
@@ -79,24 +94,30 @@ class Rows:
             )
 
     def first(self) -> tuple[np.ndarray, np.ndarray]:
-        """The first row that counts in each set: x (S, D) and y (S,), float64."""
+        """The first row that counts: x (W, D), one a weight, and y (S,), one a set, float64."""
         at = np.argmax(self.weight > 0, axis=-1)
-        X, y = (self.X[at], self.y[at]) if self.shared else (self.X[range(len(at)), at], self.y[range(len(at)), at])
+        X = self.X[at] if self.shared else self.X[range(len(at)), at]
+        y = self.y[at] if self.one_y else self.y[range(self.sets), np.broadcast_to(at, self.sets)]
         return X.astype(np.float64), y.astype(np.float64)
 
     def one(self, neuron: int, of_set: int, most: int) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
         """A neuron's X, y and weight as they are; None where X has more than `most` numbers."""
-        X, y = (self.X, self.y) if self.shared else (self.X[neuron], self.y[neuron])
-        return None if X.size > most else (X, y, self.weight[of_set])
+        X = self.X if self.shared else self.X[neuron]
+        if X.size > most:
+            return None
+        y = self.y if self.one_y else self.y[of_set]
+        return X, y, self.weight[of_set % self.weights]
 
     def sample(self) -> "Rows":
         """Rows to choose a start by: all."""
         return self
 
     def moved(self, y_shift: np.ndarray) -> "Rows":
-        """y less `y_shift`, one for all or one a set of own rows."""
+        """y less `y_shift` (S,), which is one number where all sets have the same y."""
+        if not y_shift.any():
+            return self
         y = np.asarray(self.y, np.float64)
-        return replace(self, y=y - (y_shift[0] if self.shared else y_shift[:, None]))
+        return replace(self, y=y - (y_shift[0] if self.one_y else y_shift[:, None]))
 
     def scaled(self, shift: np.ndarray, scale: np.ndarray, dtype: str) -> "Rows":
         """Each column (x - shift) / scale, shift and scale (D,), or (K, D) for own rows; 0 where a row is padding."""
@@ -113,7 +134,7 @@ class Rows:
     def on(self, backend: Backend, total: np.ndarray, fold: np.ndarray | None) -> Samples:
         """The samples on a backend."""
         held = (self.X, self.y, self.weight.astype(backend.dtype), total.astype(backend.dtype))
-        for array in held[2:]:
+        for array in held[1:]:
             array.flags.writeable = False  # so that it is not copied again
         X, y, weight, total = (backend.asarray(array) for array in held)
         return Samples(X, y, weight, total, None if fold is None else backend.asarray(fold))
@@ -124,17 +145,24 @@ class StreamedRows:
     """Read at each pass, shared by all neurons: the members are those of `Rows`."""
 
     stream: Stream
-    y_shift: float = 0.0
+    sets: int = 1
+    """F, of which each has a column of the stream's y (N, F); 1 where that is (N,)."""
+    y_shift: float | np.ndarray = 0.0
     shift: np.ndarray | None = None
     scale: np.ndarray | None = None
+    fold: np.ndarray | None = None
 
     shared = True
-    sets = 1
+    weights = 1
     foldable = True
 
     @property
+    def one_y(self) -> bool:
+        return self.sets == 1
+
+    @property
     def length(self) -> np.ndarray:
-        return np.array([self.stream.shape[0]])
+        return np.full(self.sets, self.stream.shape[0])
 
     counted = length
 
@@ -150,12 +178,12 @@ class StreamedRows:
         return self
 
     def blocks(self, beside: int = 0) -> Blocks:
-        step = max(1, BLOCK_ELEMENTS // (self.stream.shape[1] + beside))
+        step = max(1, BLOCK_ELEMENTS // (self.stream.shape[1] + beside + self.sets - 1))
         for block in self.stream.read():
             for start in range(0, len(block.y), step):
                 at = slice(start, start + step)
                 x, y, weight = self.seen(block.X[at], block.y[at], block.weight[at], np.float64)
-                yield x, y, weight[None]
+                yield x, y.T, weight[None]
 
     def seen(
         self, X: np.ndarray, y: np.ndarray, weight: np.ndarray, dtype: np.typing.DTypeLike
@@ -169,7 +197,7 @@ class StreamedRows:
 
     def first(self) -> tuple[np.ndarray, np.ndarray]:
         x, y, _ = next(self.blocks())
-        return x[:1], y[:1]
+        return x[:1], y[..., 0] if y.ndim == 2 else y[:1]
 
     def one(self, neuron: int, of_set: int, most: int) -> None:
         return None
@@ -182,16 +210,16 @@ class StreamedRows:
         for x, y, weight in self.blocks():
             some = slice(-at % step, None, step)
             # copied: a view would hold its whole block
-            parts.append((x[some].copy(), y[some].copy(), weight[:, some].copy()))
-            at += len(y)
-        return Rows(*(np.concatenate(part, axis=axis) for part, axis in zip(zip(*parts), (0, 0, 1), strict=True)))
+            parts.append((x[some].copy(), y[..., some].copy(), weight[:, some].copy()))
+            at += len(x)
+        return Rows(*(np.concatenate(part, axis=axis) for part, axis in zip(zip(*parts), (0, -1, -1), strict=True)))
 
     def sample(self) -> Rows:
         """At most `SAMPLED` rows, evenly spread."""
         return self._sample
 
     def moved(self, y_shift: np.ndarray) -> "StreamedRows":
-        return replace(self, y_shift=float(y_shift[0]))
+        return replace(self, y_shift=float(y_shift[0]) if self.one_y else y_shift)
 
     def scaled(self, shift: np.ndarray, scale: np.ndarray, dtype: str) -> "StreamedRows":
         return replace(self, shift=shift, scale=scale)
@@ -199,5 +227,9 @@ class StreamedRows:
     def astype(self, dtype: str) -> "StreamedRows":
         return self
 
+    def take(self, rows: np.ndarray) -> "StreamedRows":
+        """Those of the neurons `rows`, as `Samples.take`."""
+        return self if self.fold is None else replace(self, fold=self.fold[rows])
+
     def on(self, backend: Backend, total: np.ndarray, fold: np.ndarray | None) -> "StreamedRows":
-        return self
+        return replace(self, fold=fold)

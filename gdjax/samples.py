@@ -11,7 +11,8 @@ Array = Any
 class Samples(NamedTuple):
     """The data of K neurons, shared by all or each neuron's own, padded with rows of weight 0.
 
-    Shared: X (N, D), y (N,), weight (F, N) for F folds, total (F,), fold (K,) or None where F = 1.
+    Shared: X (N, D) under F sets of targets and weights; fold (K,) is each neuron's set, or None where F = 1.
+    y (N,) where all sets have the same, else (F, N); weight (1, N) where they have, else (F, N); total (F,).
     Own: X (K, N, D), y (K, N), weight (K, N), total (K,), fold None.
     """
 
@@ -38,15 +39,17 @@ class Samples(NamedTuple):
         kept = index >= 0
         index = xp.where(kept, index, xp.zeros_like(index))
         if self.shared and index.shape[0] == 1:
-            X, y, weight = self.X[index[0]], self.y[index[0]], self.weight[:, index[0]]
+            X, y, weight = self.X[index[0]], self.y[..., index[0]], self.weight[:, index[0]]
         elif self.shared:
-            fold = xp.zeros_like(index[:, 0]) if self.fold is None else self.fold
-            X, y, weight = self.X[index], self.y[index], self.weight[fold[:, None], index]
+            X = self.X[index]
+            y, weight = (_rows_of_sets(part, self.fold, index) for part in (self.y, self.weight))
         else:
             neuron = xp.arange(index.shape[0])[:, None]
             X, y, weight = self.X[neuron, index], self.y[neuron, index], self.weight[neuron, index]
         weight = xp.where(kept, weight, xp.zeros_like(weight))
         total = xp.sum(weight, axis=-1)
+        if X.ndim == 2:
+            total = xp.broadcast_to(total, self.total.shape)
         return Samples(
             X, y, weight, xp.where(total > 0, total, xp.ones_like(total)), self.fold if X.ndim == 2 else None
         )
@@ -86,13 +89,25 @@ def weighted(
     xp: Any, pointwise: Pointwise, z: Array, y: Array, weight: Array, fold: Array | None
 ) -> tuple[Array, Array]:
     """weight * cost and weight * d cost / dz of each row, (K, N), at its pre-activation z."""
-    cost, residual = pointwise.both(z, y)
-    if fold is None:
+    cost, residual = pointwise.both(z, of_sets(y, fold))
+    share = of_sets(weight, fold)
+    if share is weight:
         return cost * weight, residual * weight
     # a row of another fold may be infinite under these parameters: 0 * inf would be NaN
-    weight = weight[fold]
-    inside = weight > 0
+    inside = share > 0
     return (
-        xp.where(inside, cost * weight, xp.zeros_like(cost)),
-        xp.where(inside, residual * weight, xp.zeros_like(residual)),
+        xp.where(inside, cost * share, xp.zeros_like(cost)),
+        xp.where(inside, residual * share, xp.zeros_like(residual)),
     )
+
+
+def of_sets(part: Array, fold: Array | None) -> Array:
+    """y or weight of neurons whose sets are `fold` (K,): (K, n), or `part` itself where one is for all."""
+    return part if fold is None or part.ndim == 1 or part.shape[0] == 1 else part[fold]
+
+
+def _rows_of_sets(part: Array, fold: Array | None, index: Array) -> Array:
+    """The same of the rows `index` (K, n), each neuron's own."""
+    if part.ndim == 1:
+        return part[index]
+    return part[0, index] if fold is None or part.shape[0] == 1 else part[fold[:, None], index]

@@ -14,6 +14,7 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from gdjax.data import Targets
 from gdjax.discovery import DEFAULT
 from gdjax.errors import DataError, UsageError
 from gdjax.fitting import fit
@@ -34,7 +35,7 @@ class _Neuron(BaseEstimator):  # type: ignore[misc]
 
     run_: Run
 
-    def _descend(self, X: np.ndarray, y: np.ndarray, **given: Any) -> Run:
+    def _descend(self, X: np.ndarray, y: Any, **given: Any) -> Run:
         options = {name: getattr(self, name) for name in (*_DESCENT, "steps", "tolerance")} | given
         return fit(self._neuron(), X, y, backend=self.backend, **options)
 
@@ -228,8 +229,8 @@ class NeuronClassifier(ClassifierMixin, _Neuron):  # type: ignore[misc]
             raise DataError(
                 f"y has one class only, {self.classes_.tolist()}, where its weight is not 0: pass two or more"
             )
-        run = self._train(X, y, sample_weight, validation=self._validation(validation))
-        self._tell(run)
+        y = self._one_against_rest(y)
+        self._tell(self._descend(X, y, sample_weight=sample_weight, validation=self._validation(validation)))
         return self
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> "NeuronClassifier":
@@ -247,9 +248,10 @@ class NeuronClassifier(ClassifierMixin, _Neuron):  # type: ignore[misc]
                 f"partial_fit: y has {unknown[0]!r}, which is not among the classes {self.classes_.tolist()}"
             )
         init = None if first else Params(self.coef_, self.intercept_)
-        run = self._train(
-            X, y, sample_weight, init=init, steps=PARTIAL_STEPS, tolerance=0, patience=None, validation=None
-        )
+        run = self._descend(
+            X, self._one_against_rest(y), sample_weight=sample_weight, init=init, steps=PARTIAL_STEPS, tolerance=0,
+            patience=None,
+        )  # fmt: skip
         self._tell(run, finished=False)
         return self
 
@@ -258,29 +260,15 @@ class NeuronClassifier(ClassifierMixin, _Neuron):  # type: ignore[misc]
         check_classification_targets(y)
         return np.asarray(y)
 
-    def _train(self, X: np.ndarray, y: np.ndarray, sample_weight: Any, *, validation: Any, **given: Any) -> Run:
-        X, target, groups, weight = self._one_against_rest(X, y, sample_weight)
-        return self._descend(
-            X, target, groups=groups, sample_weight=weight, validation=validation,
-            min_rows=None if groups is None else 1, **given,
-        )  # fmt: skip
-
-    def _one_against_rest(self, X: np.ndarray, y: np.ndarray, sample_weight: Any) -> tuple[Any, Any, Any, Any]:
-        """Two classes: the second against the first. More: a group a class, the samples once for each."""
+    def _one_against_rest(self, y: np.ndarray) -> Any:
+        """Two classes: the second against the first. More: a target a class."""
         if len(self.classes_) == 2:
-            return X, (y == self.classes_[1]).astype(X.dtype), None, sample_weight
-        count = len(self.classes_)
-        target = (y[None, :] == self.classes_[:, None]).astype(X.dtype).ravel()
-        groups = np.repeat(np.arange(count), len(y))
-        weight = None if sample_weight is None else np.tile(sample_weight, count)
-        return np.tile(X, (count, 1)), target, groups, weight
+            return y == self.classes_[1]
+        return Targets(y[:, None] == self.classes_, np.arange(len(self.classes_)))
 
     def _validation(self, validation: Any) -> Any:
         pair = _pair(validation)
-        if pair is None:
-            return None
-        X, target, groups, _ = self._one_against_rest(np.asarray(pair[0], float), self._labels(pair[1]), None)
-        return (X, target) if groups is None else (X, target, groups)
+        return pair and (np.asarray(pair[0], float), self._one_against_rest(self._labels(pair[1])))
 
     def decision_function(self, X: Any) -> np.ndarray:
         """z: (N,) for two classes, (N, C) for more."""

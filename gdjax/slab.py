@@ -7,14 +7,18 @@ import numpy as np
 
 from gdjax.formulas import Formula
 from gdjax.moments import DENSE, Moments, moments
-from gdjax.rows import Rows, StreamedRows
+from gdjax.rows import Blocks, Rows, StreamedRows
 from gdjax.rule import fold as fold_theta
 from gdjax.rule import unfold
+from gdjax.samples import of_sets
 from gdjax.spectrum import Factor, Spectrum, power_iteration, spectrum
 from gdjax.start import bias_start, random_start, relu_start
 
 COPY_BYTES = 1 << 26
 """Shared samples up to this size are copied to be scaled; larger ones are scaled by folding it into the parameters."""
+
+MATRICES = 1 << 25
+"""Numbers that the Hessians formed at one time have, at most: 256 MiB."""
 
 FOLDABLE = {"float32": 8.0, "float64": 1e3}
 """The largest |mean| / deviation of a column at which folding loses no digit that matters."""
@@ -47,7 +51,7 @@ class Slab:
     """(A,) their places in the run."""
     samples: Rows | StreamedRows
     fold: np.ndarray
-    """(A,) each neuron's set of weights."""
+    """(A,) each neuron's set of y and weights."""
     shift: np.ndarray
     scale: np.ndarray
     inner_shift: np.ndarray
@@ -58,7 +62,7 @@ class Slab:
     free: np.ndarray
     """(A, P)"""
     moments: Moments
-    """of each set of weights."""
+    """of each set."""
     formula: Formula
     l1: np.ndarray
     l2: np.ndarray
@@ -71,7 +75,7 @@ class Slab:
 
     @property
     def total(self) -> np.ndarray:
-        """Sums of the weights, one a set, 1 where there are none."""
+        """(F,) sums of the weights, 1 where there are none."""
         return np.where(self.moments.total > 0, self.moments.total, 1.0)
 
     @property
@@ -97,16 +101,39 @@ class Slab:
         theta[:, -1] = raw[:, -1] + (raw * self.shift).sum(axis=1) - self.y_shift
         return theta * self.free
 
+    def blocks_of(self, row: int) -> Blocks:
+        """X (n, D), y (n,) and weight (n,) of one neuron, block by block, in float64."""
+        for x, y, weight in self.samples.of(np.array([row])).blocks():
+            if self.shared:
+                y, weight = of_sets(y, self.fold[[row]]), of_sets(weight, self.fold[[row]])
+            yield x if self.shared else x[0], y if y.ndim == 1 else y[0], weight[0]
+
     def dead_cost(self) -> np.ndarray:
         """(A,) the cost of a neuron whose prediction is 0, under squared error or any other loss."""
         pointwise = self.formula.pointwise(np)
         cost = np.zeros(self.samples.sets)
         for _, y, weight in self.samples.blocks():
-            cost += (pointwise.cost(np.zeros_like(weight), np.broadcast_to(y, weight.shape)) * weight).sum(axis=-1)
+            y = np.broadcast_to(y, np.broadcast_shapes(y.shape, weight.shape))
+            cost += (pointwise.cost(np.zeros_like(y), y) * weight).sum(axis=-1)
         return (cost / self.total)[self.fold]
 
     def examine(self, rows: np.ndarray, theta: np.ndarray, *, hessian: bool = False, eps: float = 0.0) -> Examination:
         """Cost, gradient and curvature of the neurons `rows` (A',) at theta (A', P), in float64, by the one formula."""
+        parts = self._parts(len(rows)) if hessian else []
+        if len(parts) <= 1:
+            return self._examine(rows, theta, hessian, eps)
+        seen = [self._examine(rows[at], theta[at], True, eps) for at in parts]
+        cost, gradient, noise, opened = (np.concatenate(part) for part in zip(*(s[:-1] for s in seen), strict=True))
+        spectra = [s.spectrum for s in seen if s.spectrum is not None]
+        return Examination(cost, gradient, noise, opened, _joined(spectra))
+
+    def _parts(self, count: int) -> list[slice]:
+        """`count` neurons in parts whose Hessians are formed at one time."""
+        size = self.free.shape[1]
+        step = max(1, MATRICES // size**2) if size <= DENSE else count
+        return [slice(start, start + step) for start in range(0, count, max(1, step))]
+
+    def _examine(self, rows: np.ndarray, theta: np.ndarray, hessian: bool, eps: float) -> Examination:
         theta = np.asarray(theta, np.float64)
         inner = self.inner(theta, rows)
         pointwise = self.formula.pointwise(np)
@@ -118,7 +145,7 @@ class Slab:
         with np.errstate(over="ignore", invalid="ignore"):
             for x, t, s in self.samples.of(rows).blocks(count):
                 if self.shared:
-                    s = s[self.fold[rows]]
+                    t, s = of_sets(t, self.fold[rows]), of_sets(s, self.fold[rows])
                 w, b = inner[:, :-1], inner[:, -1:]
                 z = (w @ x.T if self.shared else np.matmul(x, w[:, :, None])[:, :, 0]) + b
                 t = np.broadcast_to(t, z.shape)
@@ -180,8 +207,7 @@ class Slab:
         ridge = np.diag(np.sqrt(2 * self.l2[row] * self.penalised))
         triangle = ridge[self.penalised * self.l2[row] > 0]
         count = len(triangle)
-        for x, y, weight in self.samples.of(at).blocks():
-            x, y, weight = (x, y, weight[fold]) if self.shared else (x[0], y[0], weight[0])
+        for x, y, weight in self.blocks_of(row):
             x = np.concatenate([x, np.ones((len(x), 1))], axis=1)
             h = second_derivative(slope, x @ inner, y)
             h = np.where(weight > 0, weight * np.maximum(h, 0.0), 0.0) / self.total[fold]
@@ -192,40 +218,41 @@ class Slab:
     def bound(self) -> Spectrum:
         """The spectrum of the curvature bound: all gates open, l2 included. A bound of 1 where the formula has none."""
         size = self.free.shape[1]
-        m = self.moments
-        curvature = self.formula.curvature_bound or 1.0
         if size > DENSE:
-            largest = np.array([curvature * self._largest(f) for f in range(self.samples.sets)])[self.fold]
+            curvature = self.formula.curvature_bound or 1.0
+            # sets of one weight see the same X
+            each = [curvature * self._largest(f) for f in range(self.samples.weights)]
+            largest = np.broadcast_to(each, self.samples.sets)[self.fold]
             return Spectrum(largest + 2 * self.l2, 2 * self.l2 if (self.l2 > 0).all() else np.zeros(len(self.fold)))
-        matrix = np.zeros((len(m.total), size, size))
-        if self.standardized and self.free[:, -1].all():
-            matrix[:, :-1, :-1] = m.covariance
-            matrix[:, -1, -1] = 1.0
-            matrix = matrix[self.fold] / (self.scale[:, :, None] * self.scale[:, None, :])
-        else:
-            matrix[:, :-1, :-1] = m.covariance + m.mean[:, :, None] * m.mean[:, None, :]
-            matrix[:, -1, :-1] = matrix[:, :-1, -1] = m.mean
-            matrix[:, -1, -1] = 1.0
-            matrix = matrix[self.fold] / (self.scale[:, :, None] * self.scale[:, None, :])
-        matrix *= curvature
-        matrix[:, np.arange(size), np.arange(size)] += 2 * self.l2[:, None] * self.penalised
+        return _joined([self._bound(at) for at in self._parts(len(self.fold))])
+
+    def _bound(self, at: slice) -> Spectrum:
+        size, m, fold, scale = self.free.shape[1], self.moments, self.fold[at], self.scale[at]
+        matrix = np.zeros((len(fold), size, size))
+        matrix[:, :-1, :-1] = m.covariance[fold]
+        matrix[:, -1, -1] = 1.0
+        if not (self.standardized and self.free[:, -1].all()):
+            mean = m.mean[fold]
+            matrix[:, :-1, :-1] += mean[:, :, None] * mean[:, None, :]
+            matrix[:, -1, :-1] = matrix[:, :-1, -1] = mean
+        matrix /= scale[:, :, None] * scale[:, None, :]
+        matrix *= self.formula.curvature_bound or 1.0
+        matrix[:, np.arange(size), np.arange(size)] += 2 * self.l2[at, None] * self.penalised
 
         def factor(i: int) -> Factor | None:
-            return self._factor(i, np.zeros(size)) if self.formula.quadratic else None
+            return self._factor(at.start + i, np.zeros(size)) if self.formula.quadratic else None
 
-        return spectrum(matrix, self.free, factor)
+        return spectrum(matrix, self.free[at], factor)
 
     def _largest(self, f: int) -> float:
         row = int(np.argmax(self.fold == f))
         scale, shift, free = self.inner_scale[row], self.inner_shift[row], self.free[row]
-        samples = self.samples.of(np.array([row]))
 
         def apply(v: np.ndarray) -> np.ndarray:
             v = v * free
             inner = fold_theta(np, v[None], shift[None], scale[None])[0]
             out = np.zeros_like(v)
-            for x, _, s in samples.blocks():
-                x, s = (x, s[f]) if self.shared else (x[0], s[0])
+            for x, _, s in self.blocks_of(row):
                 r = (x @ inner[:-1] + inner[-1]) * s
                 out += np.concatenate([r @ x, [r.sum()]])
             return np.asarray(unfold(out / self.total[f], shift, scale) * free)
@@ -278,9 +305,7 @@ class Slab:
         fold = self.fold[rows]
         direction = np.zeros((len(rows), self.free.shape[1]))
         for x, t, s in self.samples.of(rows).blocks():
-            if self.shared:
-                s = s[fold]
-            r = np.broadcast_to(t, s.shape) * s
+            r = of_sets(t, fold) * of_sets(s, fold) if self.shared else t * s
             augmented = np.concatenate([x, np.ones((*x.shape[:-1], 1))], axis=-1)
             direction += r @ augmented if self.shared else np.matmul(r[:, None, :], augmented)[:, 0]
         return unfold(direction / self.total[fold][:, None], self.inner_shift[rows], self.inner_scale[rows])
@@ -288,18 +313,23 @@ class Slab:
     def _along(self, rows: np.ndarray, direction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The best start along `direction` (A', P), and its gain (A',)."""
         sample = self.samples.of(rows).sample()
-        y, weight, fold = sample.y, sample.weight, self.fold[rows]
+        fold = self.fold[rows] if self.shared else None
         direction = direction * self.free[rows] * self.penalised
         inner = self.inner(direction, rows)
         w, b = inner[:, :-1], inner[:, -1:]
         parts = [(w @ x.T if self.shared else np.matmul(x, w[:, :, None])[:, :, 0]) + b for x, _, _ in sample.blocks()]
         q = np.concatenate(parts, axis=1)
-        targets = np.broadcast_to(y, q.shape).astype(np.float64)
-        weights = np.broadcast_to(weight[fold] if self.shared else weight, q.shape).astype(np.float64)
+        targets, weights = (
+            np.broadcast_to(of_sets(part, fold), q.shape).astype(np.float64) for part in (sample.y, sample.weight)
+        )
         gain, threshold = relu_start(q, targets, weights, bool(self.free[:, -1].all()))
         theta = direction * gain[:, None]
         theta[:, -1] = -gain * threshold
         return theta, gain
+
+
+def _joined(parts: list[Spectrum]) -> Spectrum:
+    return Spectrum(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
 def second_derivative(slope: object, z: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -340,7 +370,7 @@ def make_slab(
         held = free == 0
         scale[held] = 1.0
         if bias and formula.shift_invariant:
-            y_shift = np.full(datasets, found.y_mean.mean()) if samples.shared else found.y_mean.copy()
+            y_shift = np.full(datasets, found.y_mean.mean()) if samples.one_y else found.y_mean.copy()
     if not bias:
         free[:, -1] = 0
     samples = samples.moved(y_shift)

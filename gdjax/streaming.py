@@ -43,11 +43,11 @@ class Streaming(Wrapped):
 
         def evaluate(step: int) -> Evaluate:
             if chunk.batches is None:
-                return lambda theta: self.cost_and_gradient(formula, theta, samples)
+                return lambda theta: self.cost_and_gradient(formula, theta, seen)
             if chunk.batches.shape[1] > 1:
                 raise DataError("mini batches of a stream: its neurons must share one seed")
             index = chunk.batches[step, 0]
-            batch, _ = self._held(samples, samples.stream.take(index[index >= 0]), len(index))
+            batch, _ = self._held(seen, seen.stream.take(index[index >= 0]), len(index))
 
             def on_batch(theta: Array) -> tuple[Array, Array]:
                 c, g = self._means(formula, self.inner.asarray(theta), batch)
@@ -55,6 +55,7 @@ class Streaming(Wrapped):
 
             return on_batch
 
+        seen = samples.take(rows)
         return take_steps(rule, evaluate, state, knobs, chunk.factors.astype(self.dtype), chunk.trace)
 
     def _held(self, samples: StreamedRows, block: Block, rows: int) -> tuple[Samples, float]:
@@ -62,9 +63,12 @@ class Streaming(Wrapped):
         X, y, weight = samples.seen(block.X, block.y, block.weight, self.dtype)
         total = float(weight.sum(dtype=np.float64))
         X, y, weight = (_padded(a, rows) for a in (X, y, weight))
-        parts = [a.view() for a in (X, y, weight[None], np.array([total], self.dtype))]
+        y = np.ascontiguousarray(y.T)
+        parts = [a.view() for a in (X, y, weight[None], np.full(samples.sets, total, self.dtype))]
         for part in parts:
             part.flags.writeable = False  # so that it is not copied: nobody writes to a block
+        if samples.fold is not None:
+            parts.append(samples.fold)
         return Samples(*map(self.inner.asarray, parts)), total
 
     def _means(self, formula: Formula, theta: Array, samples: Samples) -> tuple[np.ndarray, np.ndarray]:

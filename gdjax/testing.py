@@ -116,20 +116,29 @@ class Problem(NamedTuple):
         """Parameters, X, y and weights of one neuron."""
         fold = 0 if self.fold is None else self.fold[neuron]
         if self.shared:
-            return self.theta[neuron], self.X, self.y, self.weight[fold]
+            y, weight = (a if a.ndim == 1 else a[fold % len(a)] for a in (self.y, self.weight))
+            return self.theta[neuron], self.X, y, weight
         return self.theta[neuron], self.X[neuron], self.y[neuron], self.weight[neuron]
 
     def on(self, backend: Backend) -> Samples:
         """The samples on a backend, as the engine puts them there."""
         dtype = backend.dtype
-        sums = self.weight.sum(axis=1)
+        sets = len(self.y) if self.shared and self.y.ndim == 2 else len(self.weight)
+        sums = np.broadcast_to(self.weight.sum(axis=1), sets)
         X, y, weight, total = (backend.asarray(a.astype(dtype)) for a in (self.X, self.y, self.weight, sums))
         fold = None if self.fold is None else backend.asarray(self.fold.astype(np.int32))
         return Samples(X, y, weight, total, fold)
 
 
 def _problem(
-    formula: Formula, *, shared: bool, neurons: int = 5, rows: int = 37, folds: int = 1, seed: int = 0
+    formula: Formula,
+    *,
+    shared: bool,
+    neurons: int = 5,
+    rows: int = 37,
+    folds: int = 1,
+    targets: int | None = None,
+    seed: int = 0,
 ) -> Problem:
     rng = np.random.default_rng([seed, shared, neurons, rows, folds])
     features = 3
@@ -138,14 +147,15 @@ def _problem(
         return np.round(rng.standard_normal(shape) * 64) / 64
 
     X = draw(rows, features) if shared else draw(neurons, rows, features)
-    y = draw(*X.shape[:-1])
+    y = draw(*X.shape[:-1]) if targets is None else draw(targets, rows)
     if formula.loss.domain == "binary":
         y = (y > 0).astype(float)
     elif formula.loss.domain == "nonnegative":
         y = np.round(np.abs(2 * y))
     weight = rng.integers(0, 4, (folds if shared else neurons, rows)).astype(float)
     weight[:, 0] = 1
-    fold = None if folds == 1 else rng.integers(0, folds, neurons)
+    sets = max(folds, targets or 1)
+    fold = None if sets == 1 else rng.integers(0, sets, neurons)
     return Problem(draw(neurons, features + 1) / 2, X, y, weight, fold)
 
 
@@ -384,7 +394,8 @@ def _exact(backend: Backend) -> None:
 
 def _where(problem: Problem) -> str:
     folds = "" if problem.fold is None else f", {len(problem.weight)} folds"
-    return f"{'shared' if problem.shared else 'own'} samples {problem.X.shape}{folds}"
+    targets = f", {len(problem.y)} targets" if problem.shared and problem.y.ndim == 2 else ""
+    return f"{'shared' if problem.shared else 'own'} samples {problem.X.shape}{folds}{targets}"
 
 
 @_check("products are not shortened")
@@ -470,6 +481,32 @@ def _folds_apart(backend: Backend) -> None:
     assert np.isfinite(cost[[0, 2]]).all(), f"cost {cost}"
     assert np.isfinite(gradient[[0, 2]]).all(), "gradient of the fold without the row is not finite"
     assert not np.isfinite(cost[[1, 3]]).any(), "cost of the fold with the row is finite"
+
+
+@_check("each neuron has the y and the weights of its set")
+def _sets(backend: Backend) -> None:
+    eps = float(np.finfo(backend.dtype).eps)
+    tolerance = {"float32": 2e-4, "float64": 1e-11}[backend.dtype]
+    rule, rng = Rule("nesterov"), np.random.default_rng(7)
+    for folds in (1, 3):
+        fold = np.array([2, 0, 1, 1, 2])
+        problem = _problem(ARTICLE, shared=True, folds=folds, targets=3)._replace(fold=fold)
+        samples, rows = problem.on(backend), np.array([4, 0, 3, 1])
+        got = backend.cost_and_gradient(ARTICLE, backend.asarray(problem.theta), samples)
+        cost, gradient = map(backend.to_numpy, got)
+        for k in range(len(cost)):
+            c, g, cost_size, size = exact(ARTICLE, problem, k)
+            _held(f"cost: {_where(problem)}", cost[k], [c], eps * cost_size)
+            _held(f"gradient: {_where(problem)}", gradient[k], g, eps * size)
+        some = problem._replace(theta=problem.theta[rows], fold=fold[rows])
+        state, knobs = _start(backend, rule, some), _knobs(backend.dtype, len(rows), problem.theta.shape[1])
+        for each in (None, 1, len(rows)):
+            batches = None if each is None else rng.integers(0, len(problem.X), (STEPS, each, 8)).astype(np.int32)
+            chunk = _chunk(STEPS, batches=batches)
+            after, _ = backend.descend(ARTICLE, rule, samples, rows, state, knobs, chunk)
+            wanted = _reference(rule, ARTICLE, some, state, knobs, chunk)
+            where = f"{_where(problem)}, {'all rows' if each is None else f'{each} mini batches a step'}"
+            np.testing.assert_allclose(after.point, wanted.point, rtol=tolerance, atol=tolerance, err_msg=where)
 
 
 @_check("one plain step is equations 24 and 33 to the bit")

@@ -9,6 +9,7 @@ from gdjax.descent import Validation
 from gdjax.errors import DataError, UsageError
 from gdjax.groups import lookup
 from gdjax.problem import Problem
+from gdjax.samples import of_sets
 from gdjax.slab import Slab
 
 
@@ -23,9 +24,11 @@ def validating(given: Any, problem: Problem, data: Data) -> Validation | None:
     if extra.X.shape[1] != data.X.shape[1]:
         raise DataError(f"validation: X has {extra.X.shape[1]} columns and the fit's has {data.X.shape[1]}")
     if data.groups is None:
+        y = extra.y.T
 
         def on_samples(slab: Slab, rows: np.ndarray, raw: np.ndarray) -> np.ndarray:
-            return mean_cost(pointwise, raw, extra.X, extra.y, np.ones((len(raw), len(extra.y))))
+            weight = np.broadcast_to(1.0, (len(raw), len(extra.y)))
+            return mean_cost(pointwise, raw, extra.X, of_sets(y, slab.fold[rows]), weight)
 
         return Validation(on_samples)
     code = lookup(data.groups.keys, given[2], len(extra.y))
@@ -45,12 +48,13 @@ def validating(given: Any, problem: Problem, data: Data) -> Validation | None:
 
 
 def mean_cost(pointwise: Any, raw: np.ndarray, X: np.ndarray, y: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """(K,) mean costs at parameters (K, P); y (N,) or (K, N), weight (K, N)."""
     cost = np.zeros(len(raw))
     step = max(1, (1 << 22) // max(1, len(raw) + X.shape[1]))
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         for at in range(0, len(X), step):
             part = slice(at, at + step)
             z = raw[:, :-1] @ X[part].T.astype(np.float64) + raw[:, -1:]
-            each = pointwise.cost(z, np.broadcast_to(y[part].astype(np.float64), z.shape))
+            each = pointwise.cost(z, np.broadcast_to(y[..., part].astype(np.float64), z.shape))
             cost += np.where(weight[:, part] > 0, weight[:, part] * each, 0.0).sum(axis=1)
         return np.asarray(cost / weight.sum(axis=1))

@@ -83,6 +83,12 @@ class IgnoresFolds(Faulty):
         return super().cost_and_gradient(formula, theta, samples._replace(fold=fold))
 
 
+class IgnoresTargets(Faulty):
+    def cost_and_gradient(self, formula, theta, samples):
+        y = samples.y[0] if samples.shared and samples.y.ndim == 2 else samples.y
+        return super().cost_and_gradient(formula, theta, samples._replace(y=y))
+
+
 class Narrow(Faulty):
     def cost_and_gradient(self, formula, theta, samples):
         cost, gradient = super().cost_and_gradient(formula, theta, samples)
@@ -160,6 +166,7 @@ FAULTS = {
     Shortened: "products are not shortened",
     HidesNaN: "NaN and infinity in the data are not hidden",
     IgnoresWeights: "weight 0 is an absent row",
+    IgnoresTargets: "each neuron has the y",
     IgnoresFolds: "a row outside a fold may overflow",
     Narrow: "cost and gradient are what rational arithmetic says",
     HalfTheGradient: "one plain step is equations 24 and 33",

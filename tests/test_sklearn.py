@@ -1,6 +1,8 @@
 """The estimators: scikit-learn's own checks, and its own models as the truth."""
 
 import pickle
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -94,6 +96,67 @@ def test_more_classes_are_one_against_the_rest():
     assert ours.classes_.tolist() == ["setosa", "versicolor", "virginica"]
     assert ours.run_.models == 3
     assert ours.coef_.shape == (3, 4)
+
+
+@pytest.mark.parametrize("memory_limit", [None, 1 << 20], ids=["in memory", "as a stream"])
+def test_classes_are_scikit_learn_s_on_any_backend_weights_and_all(backend_name, memory_limit):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((20_000, 8))
+    y = (X @ rng.standard_normal((8, 5)) + rng.gumbel(size=(20_000, 5))).argmax(axis=1)
+    weight = rng.integers(0, 3, len(y)).astype(float)
+    ours = NeuronClassifier(l2=0.01, standardize=False, backend=backend_name, memory_limit=memory_limit)
+    ours.fit(X, y, sample_weight=weight)
+    # theirs sums the costs where ours takes their mean
+    penalty = LogisticRegression(C=1 / (2 * 0.01 * weight.sum()), tol=1e-12, max_iter=10_000)
+    theirs = [clone(penalty).fit(X, y == c, sample_weight=weight) for c in range(5)]
+    np.testing.assert_allclose(ours.coef_, np.concatenate([one.coef_ for one in theirs]), atol=1e-6)
+    np.testing.assert_allclose(ours.intercept_, np.concatenate([one.intercept_ for one in theirs]), atol=1e-6)
+    assert ours.status_.tolist() == ["converged"] * 5
+    assert ours.run_.groups.tolist() == [0, 1, 2, 3, 4]
+    assert (ours.run_.rows == (weight > 0).sum()).all()
+
+
+@pytest.mark.parametrize("sample_weight", [False, True])
+def test_mini_batches_of_classes_are_those_of_each_alone(backend_name, sample_weight):
+    X, y = load_iris(return_X_y=True)
+    weight = np.arange(len(y)) % 3 if sample_weight else None
+    given = {"method": "momentum", "steps": 250, "batch_size": 32, "backend": backend_name, "l2": 0.01}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        ours = NeuronClassifier(**given).fit(X, y, sample_weight=weight)
+        alone = [NeuronClassifier(**given).fit(X, y == c, sample_weight=weight) for c in range(3)]
+    np.testing.assert_allclose(ours.coef_, [one.coef_ for one in alone], rtol=1e-9)
+
+
+MEMORY = """
+import sys, warnings
+import numpy as np
+from gdjax.sklearn import NeuronClassifier
+
+def peak():
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmHWM")) << 10
+
+warnings.simplefilter("ignore")
+rng = np.random.default_rng(0)
+X, y = rng.standard_normal((100_000, 60)), rng.integers(0, 20, 100_000)
+model = NeuronClassifier(backend=sys.argv[1], steps=3, tolerance=0, l2=0.01)
+model.fit(X[:4000], y[:4000])  # what is imported and compiled is no part of the samples
+before = peak()
+model.fit(X, y)
+print(len(model.coef_), (peak() - before) / X.nbytes)
+"""
+
+
+@pytest.mark.timeout(300)
+def test_classes_share_one_x(backend_name):
+    done = subprocess.run(
+        [sys.executable, "-c", MEMORY, backend_name], capture_output=True, text=True, timeout=290, check=True
+    )
+    classes, copies = map(float, done.stdout.split())
+    assert classes == 20
+    # three are made whatever the classes: the caller's, the scaled one, the backend's; and there are passes' blocks
+    assert copies < 8
 
 
 def test_sample_weight_reaches_the_classes_too():

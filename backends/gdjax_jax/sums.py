@@ -38,7 +38,8 @@ def evaluate(
         def part(theta: jax.Array, X: jax.Array, y: jax.Array, weight: jax.Array, fold: jax.Array | None) -> Any:
             return psum(over_blocks(pointwise, theta, X, y, weight, fold), AXIS)
 
-        specs = (P(), P(AXIS), P(AXIS), P(None, AXIS), P())
+        targets = P(AXIS) if y.ndim == 1 else P(None, AXIS)
+        specs = (P(), P(AXIS), targets, P(None, AXIS), P())
         sums = jax.shard_map(part, mesh=mesh, in_specs=specs, out_specs=P(), check_vma=False)(theta, X, y, weight, fold)
     return samples.mean(*sums)
 
@@ -86,7 +87,7 @@ def over_blocks(
             pointwise,
             theta,
             lax.dynamic_slice_in_dim(X, start, block).astype(theta.dtype),
-            lax.dynamic_slice_in_dim(y, start, block),
+            lax.dynamic_slice_in_dim(y, start, block, axis=-1),
             jnp.where(fresh, share, jnp.zeros_like(share)),
             fold,
             matmul,

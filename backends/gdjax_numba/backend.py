@@ -69,14 +69,15 @@ class NumbaBackend:
         """See `gdjax.protocol.Backend`."""
         theta = self._held(theta)
         costs, gradients = np.empty(len(theta), self.dtype), np.empty(theta.shape, self.dtype)
-        data = tuple(map(self._held, samples[:4]))
+        X, y, weight, total = map(self._held, samples[:4])
         with _threads:
             if samples.shared:
+                data = (X, np.atleast_2d(y), weight, total)
                 fold = np.zeros(len(theta)) if samples.fold is None else samples.fold
                 compiled = program(formula, Rule("plain"), self.dtype, _walk(len(theta), samples))
                 compiled.evaluate_streamed(*data, _index(fold), theta, costs, gradients)
             else:
-                program(formula, Rule("plain"), self.dtype).evaluate_own(*data, theta, costs, gradients)
+                program(formula, Rule("plain"), self.dtype).evaluate_own(X, y, weight, total, theta, costs, gradients)
         return costs, gradients
 
     def descend(
@@ -89,6 +90,7 @@ class NumbaBackend:
         trace = np.full((len(factors) if chunk.trace else 0, len(rows)), np.nan, self.dtype)
         X, y, weight, total = map(self._held, samples[:4])
         if samples.shared:
+            y = np.atleast_2d(y)
             fold = _index(np.zeros(len(rows)) if samples.fold is None else samples.fold[rows])
             own = _index(np.zeros(len(rows)))
         else:
@@ -97,7 +99,7 @@ class NumbaBackend:
         with _threads:
             if chunk.batches is not None or X.nbytes // (1 if samples.shared else len(X)) <= self._cached(samples):
                 if samples.shared:
-                    X, y = X[None], y[None]
+                    X = X[None]
                 run = (own, fold, state, knobs, factors, _index(batches, np.int32), trace)
                 program(formula, rule, self.dtype).descend_resident(X, y, weight, total, *run)
             elif samples.shared:
@@ -109,7 +111,7 @@ class NumbaBackend:
                     at = slice(k, k + 1)
                     part = Knobs(*(a if a.ndim == 1 and a is knobs.penalised else a[at] for a in knobs))
                     one = np.ascontiguousarray(trace[:, at])
-                    data = (X[row], y[row], weight[row : row + 1], total[row : row + 1], _index(np.zeros(1)))
+                    data = (X[row], y[row : row + 1], weight[row : row + 1], total[row : row + 1], _index(np.zeros(1)))
                     compiled.descend_streamed(*data, State(*(a[at] for a in state)), part, factors, one)
                     trace[:, at] = one
         return state, trace if chunk.trace else None

@@ -108,6 +108,15 @@ def turn(wide: Any, by_feature: Any, by_row: Any) -> None:
             transpose(by_row, n * wide + j, wide, by_feature, j * ROWS + n, ROWS)
 
 
+# Of shared samples y and weight are (F, N), a row for each set, or (1, N) where all sets have the same.
+
+
+@njit(**INNER)
+def row_of(part: Any, f: Any) -> Any:
+    """The row of y or weight that set f has."""
+    return f if f < part.shape[0] else 0
+
+
 # One neuron on a large data set: each row is read once, its pre-activation and its part of the gradient taken in turn.
 
 
@@ -126,11 +135,12 @@ def block_one(source: Any, at: Any, stride: Any, count: Any, y: Any, weight: Any
 
 
 @njit(**INNER)
-def range_narrow(X: Any, y: Any, weights: Any, fold: Any, start: Any, stop: Any, thetas: Any, first: Any, count: Any,
+def range_narrow(X: Any, ys: Any, weights: Any, fold: Any, start: Any, stop: Any, thetas: Any, first: Any, count: Any,
                  sums: Any) -> None:  # fmt: skip
     """The sums over rows [start, stop) of `count` neurons from `first`, here one, block by block: sums (count, P + 1),
     the gradient and the cost."""
-    weight, theta, out = weights[fold[first]], thetas[first], sums[0]
+    f = fold[first]
+    y, weight, theta, out = ys[row_of(ys, f)], weights[row_of(weights, f)], thetas[first], sums[0]
     N, D = X.shape
     wide = padded(D)
     flat = X.reshape(-1)
@@ -161,14 +171,15 @@ def range_narrow(X: Any, y: Any, weights: Any, fold: Any, start: Any, stop: Any,
 
 
 @njit(**INNER)
-def range_broad(X: Any, y: Any, weights: Any, fold: Any, start: Any, stop: Any, thetas: Any, first: Any, count: Any,
+def range_broad(X: Any, ys: Any, weights: Any, fold: Any, start: Any, stop: Any, thetas: Any, first: Any, count: Any,
                 sums: Any) -> None:  # fmt: skip
     """The same of BROAD columns or more, four rows at once, each from another quarter of the range.
 
     Memory is fetched ahead of each of four streams, which one alone does not fill; and the sums of four rows are so
     short that the processor reads the next four while it adds them up.
     """
-    weight, theta, out = weights[fold[first]], thetas[first], sums[0]
+    f = fold[first]
+    y, weight, theta, out = ys[row_of(ys, f)], weights[row_of(weights, f)], thetas[first], sums[0]
     D = X.shape[1]
     w = theta[:D].copy()
     gradient = np.empty(D, real)
@@ -228,17 +239,19 @@ def range_many(X: Any, y: Any, weight: Any, fold: Any, start: Any, stop: Any, th
         rows = min(ROWS, stop - at)
         copy(X, at, rows, by_row)
         turn(wide, by_feature, by_row)
-        for n in range(ROWS):
-            targets[n] = y[at + n] if n < rows else real(0)
         z[:] = 0
         multiply(weights, 0, D, by_feature, 0, ROWS, D, z, 0, ROWS, count, ROWS)
-        held = -1
+        target, share = -1, -1
         for k in range(count):
-            f = fold[first + k]
-            if f != held:
+            t, s = row_of(y, fold[first + k]), row_of(weight, fold[first + k])
+            if t != target:
                 for n in range(ROWS):
-                    shares[n] = weight[f, at + n] if n < rows else real(0)
-                held = f
+                    targets[n] = y[t, at + n] if n < rows else real(0)
+                target = t
+            if s != share:
+                for n in range(ROWS):
+                    shares[n] = weight[s, at + n] if n < rows else real(0)
+                share = s
             c, r = pointwise(z[k * ROWS : (k + 1) * ROWS], theta[first + k, D], targets, shares)
             out[k, D + 1] += c
             out[k, D] += r
@@ -384,21 +397,22 @@ def descend_tile(part: Any, tile: Any, X: Any, y: Any, weight: Any, total: Any, 
     gradients = np.empty((CALLS, 1, P), real)
     loaded = -1
     for k in range(part * tile, min(A, part * tile + tile)):
-        f = fold[k]
-        mass = total[f]
+        t, s = row_of(y, fold[k]), row_of(weight, fold[k])
+        mass = total[fold[k]]
         if len(batches) == 0 and loaded != rows[k]:
-            load_all(X[rows[k]], y[rows[k]], weight[f], by_feature, by_row, targets, shares)
+            load_all(X[rows[k]], y[t], weight[s], by_feature, by_row, targets, shares)
             loaded = rows[k]
         elif len(batches) == 0:
             for n in range(N):
-                shares[n] = weight[f, n]
+                targets[n] = y[t, n]
+                shares[n] = weight[s, n]
         for i in range(len(factors)):
             running = state.phase[k] == RUNNING
             if not running and len(trace) == 0:
                 break
             if running and len(batches):
                 index = batches[i, min(k, batches.shape[1] - 1)]
-                mass = load_batch(X[rows[k]], y[rows[k]], weight[f], index, by_feature, by_row, targets, shares)
+                mass = load_batch(X[rows[k]], y[t], weight[s], index, by_feature, by_row, targets, shares)
             for call in range(CALLS if running else 0):
                 argument(call, k, 0, state, knobs, factors[i], theta, costs, gradients)
                 costs[call, 0] = evaluate_resident(D, by_feature, by_row, targets, shares, mass, z, theta[0],
@@ -414,7 +428,7 @@ def descend_resident(X: Any, y: Any, weight: Any, total: Any, rows: Any, fold: A
                      factors: Any, batches: Any, trace: Any) -> None:  # fmt: skip
     """A chunk of steps of A neurons, each for itself; changes `state` in place.
 
-    X (G, N, D), y (G, N), weight (F, N), total (F,); neuron k takes X[rows[k]], weight[fold[k]].
+    X (G, N, D), y and weight (F, N) or (1, N), total (F,); neuron k takes X[rows[k]] and the rest of set fold[k].
     batches (steps, 1 or A, B), empty for full batches.
     """
     A = len(rows)

@@ -75,7 +75,7 @@ def _range_sums(formula: Formula, theta: np.ndarray, samples: Samples, part: ran
         for first in range(0, len(theta), NEURONS):
             some = slice(first, first + NEURONS)
             folds = None if fold is None else fold[some]
-            c, g = block_sums(np, pointwise, theta[some], X[at], y[at], weight[:, at], folds, np.matmul)
+            c, g = block_sums(np, pointwise, theta[some], X[at], y[..., at], weight[:, at], folds, np.matmul)
             cost[some] += c
             gradient[some] += g
     return cost, gradient

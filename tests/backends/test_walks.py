@@ -61,6 +61,24 @@ def test_odd_shapes_agree_with_autodiff(backend: Backend, N: int, D: int, K: int
         np.testing.assert_allclose(found, wanted, rtol=1e-12, atol=1e-13)
 
 
+@pytest.mark.parametrize("weights", [1, 3])
+@pytest.mark.parametrize("K", [1, 5, 70])
+@pytest.mark.parametrize(("N", "D"), [(1, 1), (9001, 3), (40_007, 50)])
+def test_each_neuron_has_the_y_and_the_weights_of_its_set(
+    backend: Backend, N: int, D: int, K: int, weights: int
+) -> None:
+    theta, one = data(backend, N, D, K)
+    rng = np.random.default_rng([N, weights])
+    y, weight, fold = rng.random((3, N)), rng.integers(0, 4, (weights, N)) + 1.0, rng.integers(0, 3, K)
+    total = np.broadcast_to(weight.sum(axis=1), 3)
+    samples = Samples(one.X, *map(backend.asarray, (y, weight, total, fold.astype(np.int32))))
+    found = evaluated(backend, RELU, theta, samples)
+    for f in np.unique(fold):
+        own = Samples(np.asarray(one.X), y[f], weight[[f % weights]], total[[f]])
+        for part, wanted in zip(found, by_autodiff(theta[fold == f], own), strict=True):
+            np.testing.assert_allclose(part[fold == f], wanted, rtol=1e-12, atol=1e-13)
+
+
 def test_fortran_order_changes_nothing(backend: Backend) -> None:
     c, f = (evaluated(backend, RELU, *data(backend, 3001, 33, order=order)) for order in "CF")
     for left, right in zip(c, f, strict=True):
@@ -176,6 +194,13 @@ for backend in (JaxBackend(), JaxBackend(device="cpu:0")):
     samples = Samples(*map(backend.asarray, (X, y, weight, weight.sum(axis=1))))
     found.append(backend.cost_and_gradient(Neuron("relu").formula, backend.asarray(theta), samples))
     print(len(samples.X.sharding.device_set), end=" ")
+for a, b in zip(*found):
+    np.testing.assert_allclose(a, b, rtol=1e-12)
+sets = (rng.random((3, 200_000)), weight, np.full(3, weight.sum()), np.array([2, 0, 1]))
+found = []
+for backend in (JaxBackend(), JaxBackend(device="cpu:0")):
+    samples = Samples(*map(backend.asarray, (X, *sets)))
+    found.append(backend.cost_and_gradient(Neuron("relu").formula, backend.asarray(theta), samples))
 for a, b in zip(*found):
     np.testing.assert_allclose(a, b, rtol=1e-12)
 print("agree")
