@@ -22,6 +22,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
+from gdjax import judging, slab
 from gdjax.errors import DataError, UsageError
 from gdjax.sklearn import GroupedRegressor, NeuronClassifier, NeuronRegressor
 
@@ -126,6 +127,31 @@ def test_mini_batches_of_classes_are_those_of_each_alone(backend_name, sample_we
         ours = NeuronClassifier(**given).fit(X, y, sample_weight=weight)
         alone = [NeuronClassifier(**given).fit(X, y == c, sample_weight=weight) for c in range(3)]
     np.testing.assert_allclose(ours.coef_, [one.coef_ for one in alone], rtol=1e-9)
+
+
+@pytest.mark.parametrize("matrices", [slab.MATRICES, 1], ids=["Hessians at once", "one by one"])
+def test_each_class_is_told_of_as_alone(matrices, monkeypatch):
+    monkeypatch.setattr(slab, "MATRICES", matrices)
+    X, y = load_iris(return_X_y=True)
+    train, rest = slice(0, None, 2), slice(1, None, 2)
+    given = {"l2": 0.01, "backend": "numpy"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        ours = NeuronClassifier(**given).fit(X[train], y[train], validation=(X[rest], y[rest])).run_
+        for c in range(3):
+            alone = NeuronClassifier(**given).fit(X[train], y[train] == c, validation=(X[rest], y[rest] == c)).run_
+            assert (ours.status[c], ours.steps[c], ours.rows[c]) == (alone.status, alone.steps, alone.rows)
+            for name in ("cost", "r2", "condition", "validation_cost", "learning_rate"):
+                assert getattr(ours, name)[c] == pytest.approx(getattr(alone, name), rel=1e-9), name
+
+
+@pytest.mark.parametrize("rows", [judging.LINEAR_PROGRAM, 0], ids=["by a linear program", "where it stands"])
+def test_classes_that_a_plane_parts_are_named(rows, monkeypatch):
+    monkeypatch.setattr(judging, "LINEAR_PROGRAM", rows)
+    X, y = load_iris(return_X_y=True)
+    with pytest.warns(ConvergenceWarning, match="1 of 3 models"):
+        model = NeuronClassifier(steps=3_000, backend="numpy").fit(X, y)
+    assert [("separable" in reason) for reason in model.reason_] == [True, False, False]
 
 
 MEMORY = """

@@ -6,6 +6,7 @@ import pytest
 import gdjax
 from gdjax import Neuron, Params, schedules
 from gdjax.batches import batch_indices
+from gdjax.slab import Slab
 
 
 def data(rows=200, columns=3, seed=0):
@@ -251,3 +252,18 @@ def test_a_step_and_the_reference_of_two_neurons_by_init(backend_name):
     for k, start in enumerate([START, Params(START.weights * 2, 0.1)]):
         w, b = straight(X, y, start, 3, lambda t, w, b, gw, gb: (w - 0.1 * gw, b - 0.1 * gb))
         np.testing.assert_allclose(np.append(run.weights[k], run.bias[k]), np.append(w, b), rtol=1e-12)
+
+
+def test_hessians_formed_one_by_one_tell_the_same(monkeypatch):
+    # columns so alike that only the factor tells the curvature, each neuron's by its own penalty
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((60, 3)) @ np.array([[1, 1, 0], [0, 1e-6, 0], [0, 0, 1]])
+    y, given = X @ [1.0, 2.0, 3.0], {"l2": [1.0, 1e-3, 0.0], "steps": 200, "backend": "numpy"}
+    bounds, bound = [], Slab.bound
+    monkeypatch.setattr(Slab, "bound", lambda self: bounds.append(bound(self)) or bounds[-1])
+    at_once = gdjax.sweep(Neuron("identity"), X, y, **given)
+    monkeypatch.setattr("gdjax.slab.MATRICES", 1)
+    by_one = gdjax.sweep(Neuron("identity"), X, y, **given)
+    assert at_once.condition[2] > 1e6 * at_once.condition[1]
+    np.testing.assert_allclose(by_one.condition, at_once.condition, rtol=1e-6)
+    np.testing.assert_allclose(bounds[1].condition, bounds[0].condition, rtol=1e-6)
