@@ -110,6 +110,18 @@ def test_nothing_of_size_rows_by_neurons_is_stored() -> None:
     assert peak < 60_000 * 256 * 8 / 4
 
 
+def test_one_neuron_on_jax_copies_no_block() -> None:
+    jax = pytest.importorskip("jax")
+    from gdjax_jax.lone import BLOCK_BYTES
+    from gdjax_jax.programs import cost_and_gradient
+
+    backend = gdjax.backend("jax", dtype="float32", device="cpu")
+    theta, samples = data(backend, 100_003, 64)
+    with jax.enable_x64(False):
+        program = cost_and_gradient.lower(RELU, backend.asarray(theta), samples, None).compile()
+    assert program.memory_analysis().temp_size_in_bytes < BLOCK_BYTES / 2
+
+
 @pytest.mark.parametrize(("N", "K"), [(200_003, 1), (50_001, 70)])
 def test_threads_do_not_show(N: int, K: int, monkeypatch: pytest.MonkeyPatch) -> None:
     from gdjax_numpy import ranges
