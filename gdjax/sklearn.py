@@ -5,12 +5,14 @@ on the way out. `run_` holds the `gdjax.Run`, with history, plots and the report
 """
 
 import warnings
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import column_or_1d
+from sklearn.utils import check_array
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
@@ -27,20 +29,43 @@ __all__ = ["GroupedRegressor", "NeuronClassifier", "NeuronRegressor"]
 PARTIAL_STEPS = 10
 """Steps that one call of `partial_fit` takes on its batch."""
 
-_DESCENT = ("dtype", "method", "learning_rate", "batch_size", "patience", "standardize", "seed", "memory_limit")
+_FLOATS = (np.float64, np.float32)
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class _Neuron(BaseEstimator):  # type: ignore[misc]
-    """What the estimators share: arguments to `gdjax.fit`, and what is told of its `Run`."""
+    """What the estimators share: parameters, and what is told of the `Run`.
 
-    run_: Run
+    A dataclass makes of its fields what scikit-learn asks of a constructor: each named, kept as it is.
+    """
 
-    def _descend(self, X: np.ndarray, y: Any, **given: Any) -> Run:
-        options = {name: getattr(self, name) for name in (*_DESCENT, "steps", "tolerance")} | given
-        return fit(self._neuron(), X, y, backend=self.backend, **options)
+    l2: float = 0.0
+    l1: float = 0.0
+    bias: bool = True
+    backend: Any = DEFAULT
+    dtype: str | None = None
+    method: Any = "nesterov"
+    learning_rate: Any = "auto"
+    steps: int = 10_000
+    batch_size: int | None = None
+    tolerance: float | None = None
+    patience: int | None = None
+    standardize: bool = True
+    seed: int = 0
+    memory_limit: int | None = None
 
     def _neuron(self) -> Neuron:
         raise NotImplementedError
+
+    def _descend(self, X: np.ndarray, y: Any, **given: Any) -> Run:
+        options = {f.name: getattr(self, f.name) for f in fields(_Neuron) if f.name not in ("l2", "l1", "bias")}
+        return fit(self._neuron(), X, y, features=getattr(self, "feature_names_in_", None), **(options | given))
+
+    def _go_on(self, X: np.ndarray, y: Any, sample_weight: Any) -> None:
+        """`PARTIAL_STEPS` from where it stands."""
+        init = Params(self.coef_, self.intercept_) if hasattr(self, "run_") else None
+        given = {"steps": PARTIAL_STEPS, "tolerance": 0, "patience": None}
+        self._tell(self._descend(X, y, sample_weight=sample_weight, init=init, **given), finished=False)
 
     def _tell(self, run: Run, *, finished: bool = True) -> None:
         self.run_ = run
@@ -63,13 +88,36 @@ class _Neuron(BaseEstimator):  # type: ignore[misc]
     def _samples(
         self, X: Any, y: Any, sample_weight: Any, *, reset: bool = True, **checks: Any
     ) -> tuple[Any, Any, Any]:
-        X, y = validate_data(self, X, y, reset=reset, dtype=(np.float64, np.float32), **checks)
+        X, y = validate_data(self, X, y, reset=reset, dtype=_FLOATS, **checks)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         return X, y, sample_weight
 
+    def _held_out(self, X: Any, y: Any, **checks: Any) -> tuple[Any, Any]:
+        """A validation set, held to the columns of the fit."""
+        try:
+            X, y, _ = self._samples(X, y, None, reset=False, **checks)
+        except ValueError as error:
+            raise DataError(f"validation: {' '.join(str(error).split())}") from error
+        return X, y
 
-class NeuronRegressor(RegressorMixin, _Neuron):  # type: ignore[misc]
+
+class _Regressor(RegressorMixin, _Neuron):  # type: ignore[misc]
+    activation: Any
+    loss: Any
+
+    def _neuron(self) -> Neuron:
+        return Neuron(self.activation, self.loss, self.l2, self.l1, self.bias)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        # scikit-learn's own data have targets on both sides of 0, which a ReLU cannot follow
+        tags.regressor_tags.poor_score = getattr(self.activation, "name", self.activation) != "identity"
+        return tags
+
+
+@dataclass(eq=False, repr=False)
+class NeuronRegressor(_Regressor):
     """One neuron as a regressor.
 
     Args:
@@ -88,45 +136,8 @@ class NeuronRegressor(RegressorMixin, _Neuron):  # type: ignore[misc]
     array([21.])
     """
 
-    def __init__(
-        self,
-        activation: Any = "relu",
-        loss: Any = "squared_error",
-        *,
-        l2: float = 0.0,
-        l1: float = 0.0,
-        bias: bool = True,
-        backend: Any = DEFAULT,
-        dtype: str | None = None,
-        method: str = "nesterov",
-        learning_rate: Any = "auto",
-        steps: int = 10_000,
-        batch_size: int | None = None,
-        tolerance: float | None = None,
-        patience: int | None = None,
-        standardize: bool = True,
-        seed: int = 0,
-        memory_limit: int | None = None,
-    ) -> None:
-        self.activation = activation
-        self.loss = loss
-        self.l2 = l2
-        self.l1 = l1
-        self.bias = bias
-        self.backend = backend
-        self.dtype = dtype
-        self.method = method
-        self.learning_rate = learning_rate
-        self.steps = steps
-        self.batch_size = batch_size
-        self.tolerance = tolerance
-        self.patience = patience
-        self.standardize = standardize
-        self.seed = seed
-        self.memory_limit = memory_limit
-
-    def _neuron(self) -> Neuron:
-        return Neuron(self.activation, self.loss, self.l2, self.l1, self.bias)
+    activation: Any = "relu"
+    loss: Any = "squared_error"
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, validation: Any = None) -> "NeuronRegressor":
         """Trains from the start.
@@ -139,18 +150,13 @@ class NeuronRegressor(RegressorMixin, _Neuron):  # type: ignore[misc]
                 the descent ends once they get no better.
         """
         X, y, sample_weight = self._samples(X, y, sample_weight, y_numeric=True)
-        self._tell(self._descend(X, y, sample_weight=sample_weight, validation=_pair(validation)))
+        held_out = None if validation is None else self._held_out(*_pair(validation), y_numeric=True)
+        self._tell(self._descend(X, y, sample_weight=sample_weight, validation=held_out))
         return self
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> "NeuronRegressor":
         """Takes `PARTIAL_STEPS` steps on these samples from where it stands."""
-        first = not hasattr(self, "run_")
-        X, y, sample_weight = self._samples(X, y, sample_weight, reset=first, y_numeric=True)
-        init = None if first else Params(self.coef_, self.intercept_)
-        run = self._descend(
-            X, y, sample_weight=sample_weight, init=init, steps=PARTIAL_STEPS, tolerance=0, patience=None
-        )
-        self._tell(run, finished=False)
+        self._go_on(*self._samples(X, y, sample_weight, reset=not hasattr(self, "run_"), y_numeric=True))
         return self
 
     def predict(self, X: Any) -> np.ndarray:
@@ -159,13 +165,8 @@ class NeuronRegressor(RegressorMixin, _Neuron):  # type: ignore[misc]
         with np.errstate(over="ignore"):
             return np.asarray(self._neuron().pointwise(np).predict(z))
 
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        # scikit-learn's own data have targets on both sides of 0, which a ReLU cannot follow
-        tags.regressor_tags.poor_score = getattr(self.activation, "name", self.activation) != "identity"
-        return tags
 
-
+@dataclass(eq=False, repr=False)
 class NeuronClassifier(ClassifierMixin, _Neuron):  # type: ignore[misc]
     """Logistic neurons as a classifier: one for two classes, one against the rest for more, trained together.
 
@@ -183,92 +184,57 @@ class NeuronClassifier(ClassifierMixin, _Neuron):  # type: ignore[misc]
     ['a', 'b']
     """
 
-    def __init__(
-        self,
-        *,
-        l2: float = 0.0,
-        l1: float = 0.0,
-        bias: bool = True,
-        backend: Any = DEFAULT,
-        dtype: str | None = None,
-        method: str = "nesterov",
-        learning_rate: Any = "auto",
-        steps: int = 10_000,
-        batch_size: int | None = None,
-        tolerance: float | None = None,
-        patience: int | None = None,
-        standardize: bool = True,
-        seed: int = 0,
-        memory_limit: int | None = None,
-    ) -> None:
-        self.l2 = l2
-        self.l1 = l1
-        self.bias = bias
-        self.backend = backend
-        self.dtype = dtype
-        self.method = method
-        self.learning_rate = learning_rate
-        self.steps = steps
-        self.batch_size = batch_size
-        self.tolerance = tolerance
-        self.patience = patience
-        self.standardize = standardize
-        self.seed = seed
-        self.memory_limit = memory_limit
-
     def _neuron(self) -> Neuron:
         return Neuron("sigmoid", "log_loss", self.l2, self.l1, self.bias)
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, validation: Any = None) -> "NeuronClassifier":
         """Trains from the start; arguments as in `NeuronRegressor.fit`, y (N,) labels."""
         X, y, sample_weight = self._samples(X, y, sample_weight)
-        y = self._labels(y)
-        seen = y if sample_weight is None else y[sample_weight > 0]
-        self.classes_ = np.unique(seen)
-        if len(self.classes_) < 2:
-            raise DataError(
-                f"y has one class only, {self.classes_.tolist()}, where its weight is not 0: pass two or more"
-            )
-        y = self._one_against_rest(y)
-        self._tell(self._descend(X, y, sample_weight=sample_weight, validation=self._validation(validation)))
+        if sample_weight is None:
+            self._know("y", y)
+        else:
+            self._know("y, where its weight is not 0,", y[sample_weight > 0])
+        held_out = None
+        if validation is not None:
+            X_held, y_held = self._held_out(*_pair(validation))
+            self._hold("validation", y_held)
+            held_out = X_held, self._one_against_rest(y_held)
+        run = self._descend(X, self._one_against_rest(y), sample_weight=sample_weight, validation=held_out)
+        self._tell(run)
         return self
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> "NeuronClassifier":
         """Takes `PARTIAL_STEPS` steps on these samples from where it stands; the first call needs all `classes`."""
         first = not hasattr(self, "run_")
         X, y, sample_weight = self._samples(X, y, sample_weight, reset=first)
-        y = self._labels(y)
+        if first and classes is None:
+            raise UsageError("partial_fit: classes must be passed at the first call")
         if first:
-            if classes is None:
-                raise UsageError("partial_fit: classes must be passed at the first call")
-            self.classes_ = np.unique(classes)
-        unknown = np.setdiff1d(y, self.classes_)
-        if len(unknown):
-            raise DataError(
-                f"partial_fit: y has {unknown[0]!r}, which is not among the classes {self.classes_.tolist()}"
-            )
-        init = None if first else Params(self.coef_, self.intercept_)
-        run = self._descend(
-            X, self._one_against_rest(y), sample_weight=sample_weight, init=init, steps=PARTIAL_STEPS, tolerance=0,
-            patience=None,
-        )  # fmt: skip
-        self._tell(run, finished=False)
+            self._know("classes", classes)
+        elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+            raise UsageError(f"partial_fit: classes {list(classes)} are not those it has, {self.classes_.tolist()}")
+        self._hold("partial_fit", y)
+        self._go_on(X, self._one_against_rest(y), sample_weight)
         return self
 
-    def _labels(self, y: Any) -> np.ndarray:
-        y = column_or_1d(y, warn=True)
-        check_classification_targets(y)
-        return np.asarray(y)
+    def _know(self, what: str, labels: Any) -> None:
+        """Takes the classes that there are."""
+        check_classification_targets(labels)
+        self.classes_ = np.unique(labels)
+        if len(self.classes_) < 2:
+            raise DataError(f"{what} has one class only, {self.classes_.tolist()}: pass two or more")
+
+    def _hold(self, what: str, y: np.ndarray) -> None:
+        """Holds labels to the classes that there are."""
+        unknown = np.setdiff1d(y, self.classes_).tolist()
+        if unknown:
+            raise DataError(f"{what}: y has {unknown[0]!r}, which is not among the classes {self.classes_.tolist()}")
 
     def _one_against_rest(self, y: np.ndarray) -> Any:
-        """Two classes: the second against the first. More: a target a class."""
+        """Two classes: the second against the first. More: a target a class, all on the same samples."""
         if len(self.classes_) == 2:
             return y == self.classes_[1]
         return Targets(y[:, None] == self.classes_, np.arange(len(self.classes_)))
-
-    def _validation(self, validation: Any) -> Any:
-        pair = _pair(validation)
-        return pair and (np.asarray(pair[0], float), self._one_against_rest(self._labels(pair[1])))
 
     def decision_function(self, X: Any) -> np.ndarray:
         """z: (N,) for two classes, (N, C) for more."""
@@ -290,7 +256,8 @@ class NeuronClassifier(ClassifierMixin, _Neuron):  # type: ignore[misc]
         return np.asarray(self.classes_[index])
 
 
-class GroupedRegressor(NeuronRegressor):
+@dataclass(eq=False, repr=False)
+class GroupedRegressor(_Regressor):
     """A neuron a group: one column of X, or several, says which group a row is of.
 
     Args:
@@ -310,60 +277,29 @@ class GroupedRegressor(NeuronRegressor):
     array([3., 2.])
     """
 
-    def __init__(
-        self,
-        groups: Any = 0,
-        activation: Any = "relu",
-        loss: Any = "squared_error",
-        *,
-        unseen: str = "nan",
-        min_rows: int | None = None,
-        l2: float = 0.0,
-        l1: float = 0.0,
-        bias: bool = True,
-        backend: Any = DEFAULT,
-        dtype: str | None = None,
-        method: str = "nesterov",
-        learning_rate: Any = "auto",
-        steps: int = 10_000,
-        batch_size: int | None = None,
-        tolerance: float | None = None,
-        patience: int | None = None,
-        standardize: bool = True,
-        seed: int = 0,
-        memory_limit: int | None = None,
-    ) -> None:
-        super().__init__(
-            activation, loss, l2=l2, l1=l1, bias=bias, backend=backend, dtype=dtype, method=method,
-            learning_rate=learning_rate, steps=steps, batch_size=batch_size, tolerance=tolerance, patience=patience,
-            standardize=standardize, seed=seed, memory_limit=memory_limit,
-        )  # fmt: skip
-        self.groups = groups
-        self.unseen = unseen
-        self.min_rows = min_rows
+    groups: Any = 0
+    activation: Any = "relu"
+    loss: Any = "squared_error"
+    unseen: str = field(default="nan", kw_only=True)
+    min_rows: int | None = field(default=None, kw_only=True)
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, validation: Any = None) -> "GroupedRegressor":
         """Trains a neuron for each group; arguments as in `NeuronRegressor.fit`, `validation` with the keys in it."""
+        if self.unseen not in ("nan", "error"):
+            raise UsageError(f'unseen = {self.unseen!r} must be "nan" or "error"')
         features, keys = self._split(X)
         features, y, sample_weight = self._samples(features, y, sample_weight, y_numeric=True)
         held_out = None
-        if (pair := _pair(validation)) is not None:
-            rows, codes = self._split(pair[0])
-            held_out = (np.asarray(rows, float), np.asarray(pair[1], float), codes)
+        if validation is not None:
+            X_held, y_held = _pair(validation)
+            rows, held_keys = self._split(X_held)
+            held_out = *self._held_out(rows, y_held, y_numeric=True), held_keys
         run = self._descend(
             features, y, groups=keys, sample_weight=sample_weight, validation=held_out, min_rows=self.min_rows
         )
         self.groups_ = run.groups
         self._tell(run)
         return self
-
-    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> "GroupedRegressor":
-        """A group's neurons are not trained in parts.
-
-        Raises:
-            UsageError: always.
-        """
-        raise UsageError("GroupedRegressor: it has no partial_fit: fit it on all rows")
 
     def predict(self, X: Any) -> np.ndarray:
         """(N,) each row by its group's neuron."""
@@ -375,36 +311,34 @@ class GroupedRegressor(NeuronRegressor):
     def _split(self, X: Any) -> tuple[Any, Any]:
         """The features, and the keys as columns."""
         wanted = self.groups if isinstance(self.groups, (list, tuple)) else [self.groups]
-        if hasattr(X, "columns"):
+        if hasattr(X, "columns") and not hasattr(X, "column_names"):  # an Arrow table is one array
             names = list(X.columns)
-            named = [names[c] if isinstance(c, (int, np.integer)) and c not in names else c for c in wanted]
+            named = [names[c] if _is_place(c, len(names)) and c not in names else c for c in wanted]
             missing = [c for c in named if c not in names]
             if missing:
                 raise DataError(f"X has no column {missing[0]!r} to group by: it has {', '.join(map(str, names[:8]))}")
-            columns = [np.asarray(X[c]) for c in named]
-            rest = X[[c for c in names if c not in named]]
+            kept = [c for c in names if c not in named]
+            columns, rest = [np.asarray(X[c]) for c in named], X[kept]
         else:
-            array = np.asarray(X)
+            array = check_array(X) if issparse(X) else np.asarray(X)  # which says why not
             if array.ndim != 2:
                 raise DataError(f"X has shape {array.shape}: pass (N, D)")
-            place: list[Any] = [
-                c for c in wanted if isinstance(c, (int, np.integer)) and -array.shape[1] <= c < array.shape[1]
-            ]
-            if len(place) < len(wanted):
+            if not all(_is_place(c, array.shape[1]) for c in wanted):
                 raise DataError(
                     f"groups = {self.groups!r}: X is an array of {array.shape[1]} columns: pass column numbers"
                 )
-            columns = [array[:, c] for c in place]
-            rest = np.delete(array, place, axis=1)
+            columns, rest = [array[:, c] for c in wanted], np.delete(array, wanted, axis=1)
+        if not rest.shape[1]:
+            raise DataError("X has no column beside those it is grouped by: pass at least one feature")
         return rest, columns[0] if len(columns) == 1 else columns
 
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "run_")
+
+def _is_place(column: Any, count: int) -> bool:
+    whole = isinstance(column, (int, np.integer)) and not isinstance(column, bool)
+    return whole and -count <= column < count
 
 
 def _pair(validation: Any) -> Any:
-    if validation is None:
-        return None
     if not isinstance(validation, (tuple, list)) or len(validation) != 2:
         raise UsageError("validation must be (X, y)")
-    return np.asarray(validation[0]) if not hasattr(validation[0], "columns") else validation[0], validation[1]
+    return validation

@@ -1,5 +1,6 @@
 """The estimators: scikit-learn's own checks, and its own models as the truth."""
 
+import inspect
 import pickle
 import subprocess
 import sys
@@ -7,10 +8,12 @@ import warnings
 
 import numpy as np
 import pandas as pd
+import polars
 import pytest
 
 pytest.importorskip("sklearn")
 
+from scipy.sparse import csr_matrix
 from sklearn import set_config
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
@@ -22,6 +25,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
+import gdjax
 from gdjax import judging, slab
 from gdjax.errors import DataError, UsageError
 from gdjax.sklearn import GroupedRegressor, NeuronClassifier, NeuronRegressor
@@ -323,6 +327,17 @@ def test_rows_of_an_unseen_group_are_counted_or_refused():
         assert np.isnan(model.predict(strange)).all()
     with pytest.raises(DataError, match="no trained model"):
         model.set_params(unseen="error").predict(strange)
+    with pytest.raises(UsageError, match='unseen = \'zero\' must be "nan" or "error"'):
+        model.set_params(unseen="zero").fit(X, y)
+
+
+def test_grouped_takes_polars_and_no_sparse_matrix():
+    X, y = groups_frame()
+    model = GroupedRegressor("tail", "identity", backend="numpy")
+    np.testing.assert_array_equal(model.fit(polars.from_pandas(X), y).coef_, model.fit(X, y).coef_)
+    with pytest.raises(TypeError, match="dense data is required"):
+        model.set_params(groups=0).fit(csr_matrix(X[["a", "b"]]), y)
+    assert not hasattr(model, "partial_fit")
 
 
 @pytest.mark.parametrize(
@@ -331,6 +346,8 @@ def test_rows_of_an_unseen_group_are_counted_or_refused():
         ("tale", groups_frame()[0], "X has no column 'tale' to group by"),
         (7, np.zeros((4, 3)), "X is an array of 3 columns"),
         (0, np.zeros(4), r"X has shape \(4,\)"),
+        (True, np.zeros((4, 3)), "groups = True: X is an array of 3 columns: pass column numbers"),
+        ("tail", groups_frame()[0][["tail"]], "X has no column beside those it is grouped by"),
     ],
 )
 def test_a_group_column_that_is_not_there(groups, X, message):
@@ -341,3 +358,58 @@ def test_a_group_column_that_is_not_there(groups, X, message):
 def test_bad_validation_is_named():
     with pytest.raises(UsageError, match=r"validation must be \(X, y\)"):
         NeuronRegressor(backend="numpy").fit(*DIABETES, validation=3)
+
+
+def validated(kind):
+    """An estimator and the frames that it is fitted on and held to; the grouped one's with their groups."""
+    X, y = groups_frame()
+    if kind is GroupedRegressor:
+        return GroupedRegressor("tail", "identity", backend="numpy"), X, y
+    y = np.repeat([0, 1, 2], 30) if kind is NeuronClassifier else y
+    return kind(l2=0.1, backend="numpy"), X[["a", "b"]], y
+
+
+@pytest.mark.parametrize("kind", [NeuronRegressor, NeuronClassifier, GroupedRegressor])
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda X, y: (X[X.columns[::-1]], y), "validation: The feature names should match .* same order"),
+        (lambda X, y: (X.assign(b=np.nan), y), "validation: Input X contains NaN"),
+        (lambda X, y: (X, y[1:]), "validation: Found input variables with inconsistent numbers of samples"),
+    ],
+    ids=["columns in another order", "NaN", "another length"],
+)
+def test_a_validation_set_is_held_to_the_fit_s(kind, spoil, message):
+    model, X, y = validated(kind)
+    with pytest.raises(DataError, match=message):
+        model.fit(X, y, validation=spoil(X, y))
+
+
+def test_labels_and_classes_that_do_not_fit_are_named():
+    X, y = load_iris(return_X_y=True)
+    with pytest.raises(DataError, match=r"validation: y has 7, which is not among the classes \[0, 1, 2\]"):
+        NeuronClassifier(backend="numpy").fit(X, y, validation=(X, np.full(len(y), 7)))
+    with pytest.raises(DataError, match=r"classes has one class only, \[0\]"):
+        NeuronClassifier(backend="numpy").partial_fit(X, y, classes=[0])
+    with pytest.raises(DataError, match=r"where its weight is not 0, has one class only, \[0\]"):
+        NeuronClassifier(backend="numpy").fit(X, y, sample_weight=y == 0)
+    model = NeuronClassifier(backend="numpy").partial_fit(X, y, classes=[0, 1, 2])
+    with pytest.raises(UsageError, match=r"classes \[0, 1\] are not those it has, \[0, 1, 2\]"):
+        model.partial_fit(X, y, classes=[0, 1])
+
+
+def test_the_run_knows_the_names_of_the_columns():
+    X, y = load_diabetes(return_X_y=True, as_frame=True)
+    model = NeuronRegressor("identity", backend="numpy").fit(X.assign(always=1.0), y)
+    assert model.run_.feature_names == (*X.columns, "always")
+    assert model.reason_ == "constant column 'always': weight 0"
+
+
+@pytest.mark.parametrize("kind", [NeuronRegressor, NeuronClassifier, GroupedRegressor])
+def test_a_parameter_is_what_fit_takes_by_that_name(kind):
+    """Of the same default too; the rest are the estimator's own."""
+    theirs = {**inspect.signature(gdjax.fit).parameters, **inspect.signature(gdjax.Neuron).parameters}
+    own = {"groups", "unseen"}
+    for name, parameter in inspect.signature(kind).parameters.items():
+        assert name in own or parameter.default == theirs[name].default, name
+    assert len(kind().get_params()) >= 14
