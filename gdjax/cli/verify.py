@@ -130,14 +130,12 @@ def _built_in(dtype: str | None, backend: str | None, kinks: str, seconds: float
 
 
 def _joined(reports: list[Report], kinks: str) -> Report:
-    from gdjax.verification import Report
+    from gdjax.verification.report import Report, worst
 
-    verdicts = {r.verdict for r in reports}
-    verdict = "fail" if "fail" in verdicts else "inconclusive" if "inconclusive" in verdicts else "pass"
     dtypes = ", ".join(dict.fromkeys(r.dtype for r in reports))
     return Report(
-        verdict, name="gdjax's own formulas", dtype=dtypes, kinks=kinks, seconds=sum(r.seconds for r in reports),
-        parts=tuple(reports),
+        worst(r.verdict for r in reports), name="gdjax's own formulas", dtype=dtypes, kinks=kinks,
+        seconds=sum(r.seconds for r in reports), parts=tuple(reports),
     )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,9 @@ from gdjax.verification.exact import Array
 from gdjax.verification.interpreter import Sides, Walk
 from gdjax.verification.program import Program
 from gdjax.verification.running import Running, RunningErrors, gamma
+
+# Any rounding that any formula may do, short of coming out on the other side of a comparison.
+_RESOLVED = {"every": True, "doubts": False, "rounded_constants": True}
 
 
 @dataclass(frozen=True)
@@ -43,34 +46,36 @@ class Bounds:
         """Reverse-mode autodiff of the cost, where there is one: traced once it is needed."""
         return self.made()
 
-    def at(self, args: Sequence[Any], exact: Sequence[Array], error: Sequence[Array]) -> Bound:
-        """Bounds for each output, at one input where the exact gradient is known (as floats), and how far off it is.
+    def at(self, args: Sequence[Any], exact: Sequence[Array], error: Sequence[Array], probable: bool = False) -> Bound:
+        """Bounds for each output, at one input where the exact gradient is known (as floats), and how far off it is;
+        `probable` lets sums of terms that vary have the probabilistic bound.
 
         Most errors are within what one program allows at once; only the others need the rest.
         """
         ideal: list[Array] | None = None
+        errors: Callable[..., list[Array]] = partial(self._errors, args=args, probable=probable)
         for name in ("gradient", "autodiff"):
             program = self.gradient if name == "gradient" else self.reference
             if program is None or program.way == "opaque":
                 continue
             try:
-                plain = self._errors(program, args, False, True, False)
+                plain = errors(program)
                 if [np.shape(p) for p in plain] != [np.shape(e) for e in exact]:
                     continue
                 self.source = name
                 if all(np.isfinite(p).all() and np.all(e <= p) for p, e in zip(plain, error, strict=True)):
                     return Bound(tuple(plain), tuple(plain), tuple(np.zeros(np.shape(p), bool) for p in plain))
-                slack = self._errors(program, args, False, True, True)
-                ideal = self._ideal(args, exact) if name == "gradient" else [np.asarray(e == 0) for e in slack]
-                tight = [np.where(ok, p, s) for ok, p, s in zip(ideal, plain, slack, strict=True)]
+                slack = errors(program, rounded_constants=True)
+                resolved = errors(program, **_RESOLVED)
                 if name == "gradient":
-                    resolved = self._errors(program, args, True, False, True)
+                    ideal = self._ideal(args, exact)
+                    tight = [np.where(ok, p, s) for ok, p, s in zip(ideal, plain, slack, strict=True)]
                     if not all(np.isfinite(t).all() for t in tight):
-                        tight, resolved = self._finite_elsewhere(args, tight, resolved)
+                        tight, resolved = self._finite_elsewhere(errors, tight, resolved)
                     wide = [2.0 * np.where(t == 0, r, t) for t, r in zip(tight, resolved, strict=True)]
                 else:
-                    resolved = self._errors(program, args, True, False, True)
-                    every = self._errors(program, args, True, True, True)
+                    ideal, tight = [np.asarray(e == 0) for e in slack], slack
+                    every = errors(program, every=True, rounded_constants=True)
                     wide = [
                         4.0 * np.where(t == 0, r, np.maximum(t, e))
                         for t, r, e in zip(tight, resolved, every, strict=True)
@@ -90,23 +95,20 @@ class Bounds:
         if self.reference is None:
             return nowhere
         try:
-            errors = self._errors(self.reference, args, False, True, True)
+            errors = self._errors(self.reference, args, rounded_constants=True)
         except Uninterpreted:
             return nowhere
         return [np.asarray(e == 0) for e in errors]
 
     def _finite_elsewhere(
-        self,
-        args: Sequence[Any],
-        tight: list[Array],
-        resolved: list[Array],
+        self, errors: Callable[..., list[Array]], tight: list[Array], resolved: list[Array]
     ) -> tuple[list[Array], list[Array]]:
         """Where the gradient divides by zero or overflows on its way, what autodiff of the cost would allow instead."""
         if self.reference is None:
             return tight, resolved
         try:
-            first = self._errors(self.reference, args, False, True, True)
-            every = self._errors(self.reference, args, True, False, True)
+            first = errors(self.reference, rounded_constants=True)
+            every = errors(self.reference, **_RESOLVED)
         except Uninterpreted:
             return tight, resolved
         places = [np.isfinite(t) for t in tight]
@@ -119,24 +121,16 @@ class Bounds:
         """Whether all outputs of a program are finite at an input, in floats."""
         return all(np.isfinite(r.value).all() for r in self._run(program, args))
 
-    def _errors(
-        self, program: Program, args: Sequence[Any], every: bool, doubts: bool, rounded_constants: bool
-    ) -> list[Array]:
+    def _errors(self, program: Program, args: Sequence[Any], **model: bool) -> list[Array]:
         found = []
-        for running in self._run(program, args, every, doubts, rounded_constants):
+        for running in self._run(program, args, **model):
             error = np.broadcast_to(running.error, running.value.shape)
             found.append(np.where(np.isnan(error) | ~np.isfinite(running.value), np.inf, error))
         return found
 
-    def _run(
-        self,
-        program: Program,
-        args: Sequence[Any],
-        every: bool = False,
-        doubts: bool = True,
-        rounded_constants: bool = False,
-    ) -> list[Running]:
-        A = RunningErrors(self.dtype, every, doubts, rounded_constants, program.context(self.limit))
+    def _run(self, program: Program, args: Sequence[Any], **model: bool) -> list[Running]:
+        """Interpret a program over `RunningErrors` of such a model."""
+        A = RunningErrors(self.dtype, context=program.context(self.limit), **model)
         outs = program.run(Walk([A]), args, running_inputs(args, program.varying))
         return [A.from_truth(out) if isinstance(out, Truth) else out for (out,) in outs]
 

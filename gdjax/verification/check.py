@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -115,14 +115,14 @@ class Check:
         except OutOfWork:
             return "the cost takes too much work in exact arithmetic"
         if not all(a.rational for a in answers):
-            self.cases = Cases(**{**vars(self.cases), "most": min(self.cases.most, MOST_TRANSCENDENTAL)})
+            self.cases = replace(self.cases, most=min(self.cases.most, MOST_TRANSCENDENTAL))
         undefined = sum(a.kind == "undefined" for a in answers[1:])
         if answers[0].kind != "undefined" and undefined >= 2:
             domains = list(self.cases.domains)
             for i in self.cases.wrt:
                 if domains[i] == Domain():
                     domains[i] = signed(self.cases.example[i])
-            self.cases = Cases(**{**vars(self.cases), "domains": tuple(domains)})
+            self.cases = replace(self.cases, domains=tuple(domains))
         return None
 
     def visit(self, case: Case) -> None:
@@ -166,7 +166,7 @@ class Check:
     def bound(self, case: Case, answer: Answer, error: Sequence[Array]) -> Bound:
         """How far a correct float result may be off at an input, where one is so far off."""
         floats = [ex.to_float(g) for g in answer.gradient]
-        return self.bounds.at(case.args, floats, error)
+        return self.bounds.at(case.args, floats, error, case.sampled)
 
     def _exact_formula(self, case: Case, answer: Answer) -> None:
         if self.formula.way == "opaque":

@@ -317,7 +317,7 @@ def _ufunc(walk: Walk, name: str, inputs: Any) -> Duck:
     if name == "logaddexp":
         high = np.maximum(args[0], args[1])
         return high + np.log1p(np.exp(-abs(args[0] - args[1])))
-    if name in ("clip",):
+    if name == "clip":
         return _clip(walk, *args)
     if name == "heaviside":
         return _where(walk, args[0] > 0, 1.0, _where(walk, args[0] < 0, 0.0, args[1]))

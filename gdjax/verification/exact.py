@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import mpmath
@@ -368,17 +368,6 @@ def _quotient(x: Any, y: Any) -> Any:
     return x / y
 
 
-def truncated_quotient(a: Exact, b: Exact) -> Exact:
-    """Integer division towards zero, of integers."""
-    return from_object(
-        _elementwise2(lambda x, y: _truncate(Fraction(x) / y) if y else 0, to_fractions(a), to_fractions(b))
-    )
-
-
-def _truncate(x: Any) -> int:
-    return math.trunc(x)
-
-
 def from_object(values: Array) -> Exact:
     """From an object array of integers or Fractions."""
     fractions = [Fraction(v) for v in values.reshape(-1)]
@@ -473,10 +462,6 @@ def compare(a: Exact, b: Exact) -> tuple[Array, Array]:
     return np.asarray(a.num > b.num, bool), np.asarray(a.num == b.num, bool)
 
 
-def is_zero(a: Exact) -> bool:
-    return bool(not a.mp and a.bits == 0) or not np.any(a.num != 0)
-
-
 def is_nan(a: Exact) -> Array:
     if not a.mp:
         return np.zeros(a.shape, bool)
@@ -491,28 +476,20 @@ def is_finite(a: Exact) -> Array:
 
 def apply(function: Callable[[Any], Any], a: Exact) -> Exact:
     """A function of mpmath's numbers, entry by entry; NaN where it is not real."""
-
-    def real(x: Any) -> Any:
-        try:
-            value = function(x)
-        except (ValueError, ZeroDivisionError, OverflowError, mpmath.libmp.ComplexResult):
-            return _NAN
-        return _NAN if isinstance(value, mpmath.ctx_mp_python._mpc) else MP.convert(value)
-
-    return _from_mp(_elementwise(real, to_mp(a).num))
+    return _from_mp(_elementwise(partial(_real, function), to_mp(a).num))
 
 
 def apply2(function: Callable[[Any, Any], Any], a: Exact, b: Exact) -> Exact:
     """The same for a function of two numbers."""
+    return _from_mp(_elementwise2(partial(_real, function), to_mp(a).num, to_mp(b).num))
 
-    def real(x: Any, y: Any) -> Any:
-        try:
-            value = function(x, y)
-        except (ValueError, ZeroDivisionError, OverflowError, mpmath.libmp.ComplexResult):
-            return _NAN
-        return _NAN if isinstance(value, mpmath.ctx_mp_python._mpc) else MP.convert(value)
 
-    return _from_mp(_elementwise2(real, to_mp(a).num, to_mp(b).num))
+def _real(function: Callable[..., Any], *xs: Any) -> Any:
+    try:
+        value = function(*xs)
+    except (ValueError, ZeroDivisionError, OverflowError, mpmath.libmp.ComplexResult):
+        return _NAN
+    return _NAN if isinstance(value, mpmath.ctx_mp_python._mpc) else MP.convert(value)
 
 
 def integers(function: Callable[[Any], int], a: Exact) -> Exact:

@@ -18,22 +18,15 @@ from gdjax.verification.work import OPERATION
 Sides = tuple[Any, ...]
 Settle = Callable[[Sides], Sides]
 
-_NESTED = {
+# Primitives that run a jaxpr of their parameters as it is.
+NESTED = {
     "jit": "jaxpr",
-    "pjit": "jaxpr",
     "closed_call": "call_jaxpr",
-    "core_call": "call_jaxpr",
-    "remat_call": "call_jaxpr",
     "custom_jvp_call": "call_jaxpr",
     "custom_vjp_call": "call_jaxpr",
-    "custom_vjp_call_jaxpr": "fun_jaxpr",
     "checkpoint": "jaxpr",
-    "remat": "jaxpr",
     "remat2": "jaxpr",
-    "custom_lin": "jaxpr",
 }
-_OPEN = {"scan", "while", "cond"}
-SUPPORTED = frozenset({*RULES, *_NESTED, *_OPEN}) - {"move", "is_nan"}
 
 
 class Walk:
@@ -60,9 +53,10 @@ class Walk:
             raise NotSupported(name)
         if self.settle is not None and len(self.sides) == 2 and name in MIXING:
             args = tuple(self.settle(a) for a in args)
+        params = {**params, "name": name}
         results = []
         for i, A in enumerate(self.sides):
-            result = apply(A, {**params, "name": name}, *(a[i] for a in args))
+            result = apply(A, params, *[a[i] for a in args])
             A.context.spend(OPERATION + (result.price if hasattr(result, "price") else 0.0))
             results.append(result)
         if isinstance(results[0], list):
@@ -96,8 +90,8 @@ class Walk:
     def _equation(self, eqn: Any, values: list[Sides], path: str) -> list[Sides]:
         name = eqn.primitive.name
         params = eqn.params
-        if name in _NESTED:
-            return self.run(params[_NESTED[name]], values, f"{path}/")
+        if name in NESTED:
+            return self.run(params[NESTED[name]], values, f"{path}/")
         if name == "scan":
             return self._scan(params, values, path)
         if name == "while":
@@ -178,8 +172,8 @@ def _names(jaxpr: Any) -> dict[str, str]:
                 line = site.partition(":")[2]
                 counts[line] = counts.get(line, 0) + 1
                 found[f"{path}{site}"] = line if counts[line] == 1 else f"{line} ({counts[line]})"
-            if name in _NESTED:
-                visit(params[_NESTED[name]], f"{path}{place}/")
+            if name in NESTED:
+                visit(params[NESTED[name]], f"{path}{place}/")
             elif name == "scan":
                 visit(params["jaxpr"], f"{path}{place}/")
             elif name == "while":

@@ -26,7 +26,6 @@ class Interval:
     low: Array
     high: Array
     depends: bool = False
-    same: Any = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -47,13 +46,10 @@ class Intervals:
     def shape(self, a: Interval) -> tuple[int, ...]:
         return a.low.shape
 
-    def depends(self, a: Interval) -> bool:
-        return a.depends
-
     def add(self, a: Interval, b: Interval) -> Interval:
         with np.errstate(all="ignore"):
             low, high = a.low + b.low, a.high + b.high
-        return _made(_plain(low, -np.inf), _plain(high, np.inf), a.depends or b.depends)
+        return Interval(_plain(low, -np.inf), _plain(high, np.inf), a.depends or b.depends)
 
     def neg(self, a: Interval) -> Interval:
         return Interval(-a.high, -a.low, a.depends)
@@ -96,9 +92,9 @@ class Intervals:
         with np.errstate(all="ignore"):
             low, high = FUNCTIONS[name].flt(a.low), FUNCTIONS[name].flt(a.high)
         if name in _RISING:
-            return _made(_plain(low, -np.inf), _plain(high, np.inf), a.depends)
+            return Interval(_plain(low, -np.inf), _plain(high, np.inf), a.depends)
         if name in _FALLING:
-            return _made(_plain(high, -np.inf), _plain(low, np.inf), a.depends)
+            return Interval(_plain(high, -np.inf), _plain(low, np.inf), a.depends)
         bound = 1.0 if name in ("sin", "cos") else np.inf
         floor = 1.0 if name == "cosh" else -bound
         return Interval(np.full(a.shape, floor), np.full(a.shape, bound), a.depends)
@@ -159,7 +155,7 @@ class Intervals:
     def sum(self, a: Interval, axes: tuple[int, ...]) -> Interval:
         with np.errstate(all="ignore"):
             low, high = np.sum(a.low, axis=axes), np.sum(a.high, axis=axes)
-        return _made(_plain(low, -np.inf), _plain(high, np.inf), a.depends)
+        return Interval(_plain(low, -np.inf), _plain(high, np.inf), a.depends)
 
     def matmul(self, a: Interval, b: Interval) -> Interval:
         product = self.mul(
@@ -190,7 +186,3 @@ class Intervals:
 
 def _plain(x: Any, instead: float) -> Array:
     return np.where(np.isnan(x), instead, x)
-
-
-def _made(low: Array, high: Array, depends: bool) -> Interval:
-    return Interval(low, high, depends)

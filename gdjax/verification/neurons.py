@@ -12,10 +12,12 @@ import numpy as np
 from gdjax.verification.cases import MOST_POINTWISE
 from gdjax.verification.check import Check
 from gdjax.verification.program import wide_floats
-from gdjax.verification.report import Finding, Report
+from gdjax.verification.report import Finding, Report, worst
 from gdjax.verification.verify import checked, prepared, run
 
 _SHAPES = ("D", "", "N D", "N", "N")
+# A slope is elementwise, so one compiled program serves every size up to this.
+_COMPILED_SIZE = 8
 _DOMAINS = {"binary": "binary", "nonnegative": "nonnegative"}
 
 
@@ -63,7 +65,10 @@ def _pointwise(formula: Any, xp: Any, compiled: Callable[..., Any], dtype: str, 
         return pointwise.cost(z, y).sum()
 
     def gradient(z: Any, y: Any) -> Any:
-        return (slope(z, y),)
+        if not isinstance(z, np.ndarray):
+            return (slope(z, y),)
+        size = max(z.size, _COMPILED_SIZE)
+        return (np.asarray(slope(np.resize(z, size), np.resize(y, size)))[: z.size],)
 
     kind = _DOMAINS.get(formula.loss.domain, "real")
     y = np.array([1.0, 0.0, 1.0]) if kind == "binary" else np.array([1.5, 0.0, 0.25])
@@ -143,15 +148,14 @@ def _neuron(neuron: Any, backend: Any, dtype: str, kinks: str, seconds: float) -
         beside.submit(_compile, prepare())
         formula = verify_formula(neuron, dtype, seconds)
         walked = run(prepare())
-    verdicts = (formula.verdict, walked.verdict)
-    verdict = "fail" if "fail" in verdicts else "inconclusive" if "inconclusive" in verdicts else "pass"
     findings = walked.findings
     if formula.verdict != "pass":
         text = f"the formula's slope: {formula.verdict}"
         findings = (*findings, Finding("value", formula.verdict, text, formula.component or ""))
     worse = walked if walked.verdict == "fail" or formula.verdict == "pass" else formula
     return Report(
-        verdict, findings, label, dtype, kinks, worse.component, worse.term, worse.counterexample, worse.components,
+        worst((formula.verdict, walked.verdict)), findings, label, dtype, kinks,
+        worse.component, worse.term, worse.counterexample, worse.components,
         walked.inputs, walked.oracles, walked.coverage, formula.seconds + walked.seconds, (formula,),
     )  # fmt: skip
 

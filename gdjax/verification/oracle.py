@@ -12,7 +12,7 @@ import numpy as np
 from gdjax.verification import exact as ex
 from gdjax.verification.arithmetic import Meeting, Truth
 from gdjax.verification.dual import Dual, Duals
-from gdjax.verification.exact import MP, Array, Exact
+from gdjax.verification.exact import Array, Exact
 from gdjax.verification.interpreter import Sides, Walk
 from gdjax.verification.program import Program
 
@@ -249,8 +249,3 @@ def _between(point: Exact, a: Exact, b: Exact) -> bool:
     p, x, y = (ex.to_fractions(e).reshape(-1) for e in (point, a, b))
     small = Fraction(1, 1 << 300)
     return all(min(u, v) - small <= w <= max(u, v) + small for w, u, v in zip(p, x, y, strict=True))
-
-
-def relative(value: Any, exact: Any) -> Any:
-    """|value - exact| / |exact| in 400 bits."""
-    return abs(MP.mpf(value) - exact) / abs(exact)

@@ -15,7 +15,7 @@ Value = Number | Truth
 Rule = Callable[..., Any]
 RULES: dict[str, Rule] = {}
 # Operations that combine entries of one array: where the two sides of a kink must be settled entry by entry first.
-MIXING = {"reduce_sum", "dot_general", "cumsum", "scatter-add", "reduce_prod", "cumprod", "split_sum"}
+MIXING = {"reduce_sum", "dot_general", "cumsum", "scatter-add", "reduce_prod", "cumprod"}
 
 
 def rule(*names: str) -> Callable[[Rule], Rule]:
@@ -130,7 +130,7 @@ def _stop_gradient(A: Arithmetic, p: dict[str, Any], a: Value) -> Value:
     return a if isinstance(a, Truth) else A.detach(a)
 
 
-@rule("copy", "copy_p", "reduce_precision", "sharding_constraint", "pvary", "pcast", "name", "mesh_cast", "reshard")
+@rule("copy", "reduce_precision", "sharding_constraint", "pvary", "pcast", "name", "mesh_cast", "reshard")
 def _identity(A: Arithmetic, p: dict[str, Any], a: Value) -> Value:
     return a
 

@@ -4,6 +4,11 @@ The model is Higham's: fl(a op b) = (a op b)(1 + d), |d| <= u, and a sum or inne
 blocked or fused, errs by at most gamma_n = n u / (1 - n u) times the sum of the terms' sizes (Accuracy and Stability of
 Numerical Algorithms, 2nd ed., sections 3.1 and 3.3). Where a result is representable, and for a sum every partial sum
 in any order, the bound is 0: on such inputs every correct implementation agrees bit for bit.
+
+Roundings that are independent and of mean zero add up as their root: the bound is then exp(lambda sqrt(n) u +
+n u^2 / (1 - u)) - 1 in any order, but for a probability of at most 2 n exp(-lambda^2 / 2) (Higham and Mary, A New
+Approach to Probabilistic Rounding Error Analysis, SIAM J. Sci. Comput. 41(5), 2019, theorems 2.4 and 3.1). Terms that
+differ by many units in the last place of their sum are taken to round so; like terms round alike, and keep gamma_n.
 """
 
 from __future__ import annotations
@@ -18,6 +23,13 @@ import numpy as np
 from gdjax.verification.arithmetic import COMPARISONS, Context, NotSupported, Truth
 from gdjax.verification.exact import Array
 from gdjax.verification.transcendental import FUNCTIONS
+
+# 2 n exp(-lambda^2 / 2) is below 1e-9 at n = 10,000.
+LAMBDA = 8.0
+# How many units in the last place of their sum terms must differ by.
+_SPREAD = 8
+# A product of more terms is not looked through.
+_MOST_TERMS = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +59,15 @@ class RunningErrors:
     `every` counts a rounding in every operation, representable or not, and lets functions with a finite limit lose what
     is below one unit in the last place of 1: a bound for code that cannot be seen. Without `doubts` every comparison is
     taken to come out as in exact arithmetic. `rounded_constants` counts a rounding in each constant that fills the
-    mantissa, such as a 2 / 67 computed by the author.
+    mantissa, such as a 2 / 67 computed by the author. `probable` gives sums the probabilistic bound where their terms
+    allow it.
     """
 
     dtype: Any
     every: bool = False
     doubts: bool = True
     rounded_constants: bool = False
+    probable: bool = False
     context: Context = field(default_factory=Context)
 
     def __post_init__(self) -> None:
@@ -73,9 +87,6 @@ class RunningErrors:
 
     def shape(self, a: Running) -> tuple[int, ...]:
         return a.value.shape
-
-    def depends(self, a: Running) -> bool:
-        return a.depends
 
     def _made(self, value: Array, residual: Array, error: Array, depends: bool) -> Running:
         """A rounded result; `residual` is nonzero where float64 itself had to round."""
@@ -222,7 +233,7 @@ class RunningErrors:
             terms = np.sum(size + error > 0, axis=axes)
             spread = np.asarray(np.sum(error, axis=axes))
             whole = np.sum(size, axis=axes) + spread
-            gamma = self._gamma(terms)
+            gamma = self._gamma(terms, self.probable and self._varied(size, axes))
             lowest = np.min(_lowest_bit(a.value), axis=axes, initial=2000.0)
             exact = (spread == 0) & (whole <= np.exp2(np.minimum(lowest + self.digits, 1023.0)))
             if self.every:
@@ -263,12 +274,32 @@ class RunningErrors:
             exact &= (whole == 0) | (whole > 4 * self.tiny)
             if self.every:
                 exact = exact & (whole == 0)
-            error = spread + self._gamma(terms + 1) * (whole + spread) + 4 * self.tiny * terms
+            varied: Any = False
+            if self.probable and size_x.size * size_y.shape[-1] <= _MOST_TERMS:
+                varied = self._varied(size_x[..., :, :, None] * size_y[..., None, :, :], (-2,))
+            error = spread + self._gamma(terms + 1, varied) * (whole + spread) + 4 * self.tiny * terms
             return Running(np.matmul(x, y), np.where(exact, 0.0, _unbounded(error)), a.depends or b.depends)
 
-    def _gamma(self, terms: Array) -> Array:
+    def _gamma(self, terms: Array, varied: Any = False) -> Array:
         product = np.minimum(np.maximum(terms, 0) * self.unit, 0.5)
-        return np.asarray(product / (1 - product))
+        surely = product / (1 - product)
+        probably = np.expm1(LAMBDA * np.sqrt(terms) * self.unit + terms * self.unit**2 / (1 - self.unit))
+        return np.where(varied, np.minimum(surely, probably), surely)
+
+    def _varied(self, sizes: Array, axes: tuple[int, ...]) -> Array:
+        """Whether half of the terms along some axes, zeros aside, differ from each other, and the ends of the middle
+        half by many units in the last place of the sum."""
+        summed = [i % sizes.ndim for i in axes]
+        kept = [i for i in range(sizes.ndim) if i not in summed]
+        rows = np.transpose(sizes, (*kept, *summed)).reshape(*(sizes.shape[i] for i in kept), -1)
+        if rows.shape[-1] < LAMBDA**2:  # gamma_n is the smaller bound
+            return np.zeros(rows.shape[:-1], bool)
+        rows = np.sort(rows, axis=-1)
+        used = np.sum(rows > 0, axis=-1, keepdims=True)
+        different = np.sum(np.diff(rows, axis=-1, prepend=0.0) > 0, axis=-1, keepdims=True)
+        upper, lower = (np.take_along_axis(rows, at, -1) for at in (-1 - used // 4, used // 4 - used))
+        apart = upper - lower >= 2 * _SPREAD * self.unit * np.sum(rows, axis=-1, keepdims=True)
+        return np.asarray(((2 * different >= used) & apart)[..., 0])
 
     def detach(self, a: Running) -> Running:
         return a

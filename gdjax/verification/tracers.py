@@ -33,9 +33,6 @@ class Tracers:
     def shape(self, a: Any) -> tuple[int, ...]:
         return tuple(a.shape)
 
-    def depends(self, a: Any) -> bool:
-        return True
-
     def add(self, a: Any, b: Any) -> Any:
         return a + b
 

@@ -79,10 +79,6 @@ def _log(x: Any) -> Any:
     return MP.mpf("-inf") if x == 0 else MP.log(x)
 
 
-def _erfinv(x: Any) -> Any:
-    return MP.erfinv(x)
-
-
 FUNCTIONS: dict[str, Function] = {
     "exp": Function(MP.exp, lambda x, f: f, np.exp),
     "exp2": Function(lambda x: MP.mpf(2) ** x, lambda x, f: f * MP.ln(2), np.exp2),
@@ -110,7 +106,7 @@ FUNCTIONS: dict[str, Function] = {
     "erf": Function(MP.erf, lambda x, f: 2 / MP.sqrt(MP.pi) * MP.exp(-x * x), _each(math.erf), 32.0, unit=True),
     "erfc": Function(MP.erfc, lambda x, f: -2 / MP.sqrt(MP.pi) * MP.exp(-x * x), _each(math.erfc), 32.0, unit=True),
     "erf_inv": Function(
-        _erfinv, lambda x, f: MP.sqrt(MP.pi) / 2 * MP.exp(f * f), _each(lambda x: float(_erfinv(x))), 64.0
+        MP.erfinv, lambda x, f: MP.sqrt(MP.pi) / 2 * MP.exp(f * f), _each(lambda x: float(MP.erfinv(x))), 64.0
     ),
     "lgamma": Function(MP.loggamma, lambda x, f: MP.digamma(x), _each(math.lgamma), 256.0, unit=True),
     "digamma": Function(MP.digamma, lambda x, f: MP.psi(1, x), _each(lambda x: float(MP.digamma(x))), 256.0, unit=True),

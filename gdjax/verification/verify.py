@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -20,7 +21,7 @@ from gdjax.verification.domain import Domain, inferred, named
 from gdjax.verification.exact import Array
 from gdjax.verification.failure import Failure
 from gdjax.verification.oracle import compares
-from gdjax.verification.report import Finding, Report
+from gdjax.verification.report import Finding, Report, worst
 from gdjax.verification.steering import as_given
 from gdjax.verification.work import Hung
 
@@ -37,8 +38,10 @@ def run(check: Check) -> Report:
         text = f"{check.elapsed:.0f} s have passed, and still it was not done; seconds= moves this guard"
         check.findings.append(Finding("note", "inconclusive", text))
         dtype = np.dtype(check.cases.dtype).name
-        return Report("fail" if check.failed else "inconclusive", tuple(check.findings), check.label, dtype,
-                      check.kinks, inputs=tuple(check.inputs), seconds=check.elapsed)  # fmt: skip
+        return Report(
+            worst(f.severity for f in check.findings), tuple(check.findings), check.label, dtype, check.kinks,
+            inputs=tuple(check.inputs), seconds=check.elapsed,
+        )  # fmt: skip
 
 
 def _run(check: Check) -> Report:
@@ -135,10 +138,9 @@ def _report(check: Check) -> Report:
     if not check.failed and checked < 3:
         why = ", ".join(f"{n} {kind}" for kind, n in check.skipped.items()) or "none was made"
         check.findings.append(Finding("note", "inconclusive", f"too few inputs could be judged ({why}); pass domain="))
-    severities = {f.severity for f in check.findings}
-    verdict = "fail" if "fail" in severities else "inconclusive" if "inconclusive" in severities else "pass"
     return Report(
-        verdict, tuple(check.findings), check.label, np.dtype(check.cases.dtype).name, check.kinks,
+        worst(f.severity for f in check.findings), tuple(check.findings), check.label,
+        np.dtype(check.cases.dtype).name, check.kinks,
         failure.component if failure else None,
         failure.term if failure else None,
         failure.code if failure else None,
@@ -180,12 +182,12 @@ def _black_box(check: Check, why: str) -> Report:
     check.findings.append(Finding("unsupported", "inconclusive", why))
     cases = [check.cases.example, *(check.cases.random(p, check.cases.rng(10)) for p in check.cases.plans[1:6])]
     check.findings += taylor(check.cost, check.subject, cases, check.cases.wrt, check.cases.dtype)
-    verdict = "fail" if check.failed else "inconclusive"
     dtype = np.dtype(check.cases.dtype).name
     oracles = ("Taylor remainders of order 2 above a noise floor",)
     return Report(
-        verdict, tuple(check.findings), check.label, dtype, check.kinks, oracles=oracles, seconds=check.elapsed
-    )
+        worst(f.severity for f in check.findings), tuple(check.findings), check.label, dtype, check.kinks,
+        oracles=oracles, seconds=check.elapsed,
+    )  # fmt: skip
 
 
 def checked(*args: Any, **options: Any) -> Report:
@@ -230,7 +232,7 @@ def prepared(
     spec, named_sizes = sizes.parsed(shapes, example, varying)
     cases = Cases(example, varying, wrt, _domains(domain, example, varying, wrt), spec, named_sizes, kind.type)
     if most is not None:
-        cases = Cases(**{**vars(cases), "most": most})
+        cases = replace(cases, most=most)
     name = label or getattr(gradient, "__qualname__", None) or type(gradient).__name__
     return Check(cost, gradient, cases, _names(cost, len(example)), kinks, seconds, name)
 

@@ -10,7 +10,7 @@ import pytest
 from gradient_bugs import BUGS, Bug
 from gradient_late import LATE_BUGS, LATE_RIGHT
 from gradient_mutants import SPELLINGS, Mutant, mutants, runs, traced
-from gradient_problems import PROBLEMS, SHAPES
+from gradient_problems import PROBLEMS, SHAPES, example
 from gradient_right import RIGHT, Right
 
 from gdjax.verification import exact as ex
@@ -130,6 +130,25 @@ def test_rows_lost_or_doubled_are_a_wrong_sum(rows: str, problem: str) -> None:
 
     report = checked(p.cost, wrong, p.args, shapes=SHAPES)
     assert (report.verdict, report.term) == ("fail", "sum")
+
+
+@pytest.mark.parametrize("lost", [0, 1, 10])
+@pytest.mark.parametrize("seen", [True, False])
+def test_a_row_lost_among_ten_thousand_is_seen(lost: int, seen: bool) -> None:
+    """In float32, at a size that no other input has: gamma_n alone would let it pass."""
+    p = PROBLEMS["log_loss"]
+    right = p.gradient(np)
+
+    def gradient(w, b, X, y):
+        kept = len(y) - (lost if len(y) >= 10_000 else 0)
+        if seen:
+            return tuple(g * (kept / len(y)) for g in right(w, b, X[:kept], y[:kept]))
+        parts = right(*(np.array(a, np.float32) for a in (w, b, X[:kept], y[:kept])))
+        return tuple(np.asarray(g * np.float32(kept / len(y)), np.float32) for g in parts)
+
+    args = example(10_000, labels="binary")
+    report = checked(p.cost, gradient, args, shapes=SHAPES, dtype="float32")
+    assert report.verdict == ("fail" if lost else "pass"), str(report)
 
 
 @pytest.mark.parametrize(("dtype", "relative"), [("float64", 1e-15), ("float32", 1.2e-7)])

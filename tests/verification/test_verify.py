@@ -20,6 +20,7 @@ import gdjax
 from gdjax.errors import UsageError
 from gdjax.verification import VerificationError, verify_formula
 from gdjax.verification.child import Task, verified
+from gdjax.verification.neurons import built_in
 
 RELU = PROBLEMS["relu"]
 
@@ -207,13 +208,11 @@ def test_the_articles_neuron(backend_name: str, dtype: str) -> None:
 
 
 @pytest.mark.slow
-def test_every_built_in_formula(backend_name: str) -> None:
-    from gdjax.verification.neurons import built_in
-
-    for neuron in built_in():
-        for dtype in ("float64", "float32"):
-            report = gdjax.verify(neuron, backend=backend_name, dtype=dtype)
-            assert report.verdict == "pass", str(report)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("neuron", built_in(), ids=lambda n: f"{n.activation}-{n.loss}-{n.l2:g}-{n.l1:g}")
+def test_every_built_in_formula(backend_name: str, neuron: gdjax.Neuron, dtype: str) -> None:
+    report = gdjax.verify(neuron, backend=backend_name, dtype=dtype)
+    assert report.verdict == "pass", str(report)
 
 
 def test_a_users_wrong_slope_is_refused() -> None:
