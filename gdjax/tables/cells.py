@@ -18,7 +18,7 @@ import numpy.typing as npt
 from gdjax.errors import DataError
 from gdjax.tables.source import Cells, Numbers, Texts
 
-__all__ = ["Pieces", "finish", "numbers_or_none"]
+__all__ = ["RawColumn", "finish", "numbers_or_none"]
 
 _NUMBER = re.compile(r"\s*[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*", re.ASCII)
 _INFINITE = re.compile(r"\s*[+-]?inf(?:inity)?\s*", re.IGNORECASE | re.ASCII)
@@ -27,7 +27,7 @@ _MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "#n/a"})
 
 
 @dataclass
-class Pieces:
+class RawColumn:
     """A column while it is read: float arrays of numbers, and int64 arrays of indices into the texts met so far."""
 
     parts: list[npt.NDArray[Any]] = field(default_factory=list)
@@ -60,7 +60,7 @@ def numbers_or_none(cells: Sequence[str]) -> npt.NDArray[Any] | None:
     return values if np.isfinite(values).all() else None
 
 
-def finish(column: Pieces, as_text: bool, place: Callable[[int], str]) -> Cells:
+def finish(column: RawColumn, as_text: bool, place: Callable[[int], str]) -> Cells:
     """The column that ``column`` was read as; ``place(row)`` says where a cell stands.
 
     Raises:
@@ -80,7 +80,7 @@ def finish(column: Pieces, as_text: bool, place: Callable[[int], str]) -> Cells:
     return Numbers(_join([p if p.dtype.kind == "f" else values[p] for p in column.parts], np.float64))
 
 
-def _refuse_first(column: Pieces, levels: Sequence[str], wrong: list[bool], place: Callable[[int], str]) -> None:
+def _refuse_first(column: RawColumn, levels: Sequence[str], wrong: list[bool], place: Callable[[int], str]) -> None:
     if not any(wrong):
         return
     row = 0

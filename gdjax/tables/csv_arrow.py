@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from gdjax.files import open_regular
-from gdjax.tables.cells import Pieces
+from gdjax.tables.cells import RawColumn
 
 __all__ = ["read_clean"]
 
@@ -24,7 +24,7 @@ def read_clean(
     wanted: Sequence[int],
     numeric: Collection[int],
     max_bytes: int | None,
-) -> dict[int, Pieces] | None:
+) -> dict[int, RawColumn] | None:
     """The columns ``wanted`` of a file whose header is line 1, those in ``numeric`` as numbers.
 
     None where pyarrow is not installed or the file is in any way unusual: then the standard library must read it.
@@ -51,7 +51,7 @@ def read_clean(
             )
         except (pyarrow.ArrowException, ValueError, MemoryError):
             return None
-    columns = {i: _pieces(table.column(str(i))) for i in wanted}
+    columns = {i: _raw_column(table.column(str(i))) for i in wanted}
     return None if any(column is None for column in columns.values()) else {i: c for i, c in columns.items() if c}
 
 
@@ -87,14 +87,14 @@ def _plain(file: BinaryIO, delimiter: int) -> bool:
     return bool(opens.all() and closes.all() and (line[::2] == line[1::2]).all())
 
 
-def _pieces(column: Any) -> Pieces | None:
+def _raw_column(column: Any) -> RawColumn | None:
     import pyarrow
 
     if pyarrow.types.is_floating(column.type):
         values = column.to_numpy()
-        return Pieces([values]) if np.isfinite(values).all() else None
+        return RawColumn([values]) if np.isfinite(values).all() else None
     coded = column.combine_chunks().dictionary_encode()
     if isinstance(coded, pyarrow.ChunkedArray):
         coded = coded.combine_chunks()
     levels = {level: i for i, level in enumerate(coded.dictionary.to_pylist())}
-    return Pieces([coded.indices.to_numpy().astype(np.int64)], levels)
+    return RawColumn([coded.indices.to_numpy().astype(np.int64)], levels)

@@ -14,7 +14,7 @@ from itertools import islice
 
 from gdjax.errors import DataError, FileError
 from gdjax.files import open_regular
-from gdjax.tables.cells import Pieces, finish, numbers_or_none
+from gdjax.tables.cells import RawColumn, finish, numbers_or_none
 from gdjax.tables.source import Cells, Source, first_twice
 
 __all__ = ["open_csv"]
@@ -99,9 +99,9 @@ class _Csv:
             return f"row {row} (line {line})"
         return f"row {row}"
 
-    def read(self, width: int, at: dict[int, bool]) -> dict[int, Pieces]:
+    def read(self, width: int, at: dict[int, bool]) -> dict[int, RawColumn]:
         """The columns at these places, those marked as text, a chunk of rows at a time."""
-        columns = {i: Pieces() for i in at}
+        columns = {i: RawColumn() for i in at}
         rows, start = self.records(), 0
         next(rows)
         while chunk := list(islice(rows, _CHUNK)):

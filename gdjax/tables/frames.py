@@ -115,19 +115,22 @@ def _source(
         raise DataError(f"{label}: two columns are named {twice!r}; rename one")
 
     def load(wanted: Sequence[str], text: Collection[str]) -> dict[str, Cells]:
-        return _all_cells(label, wanted, select(wanted))
+        return _all_cells(label, wanted, select(wanted), text)
 
     return Source(label, names, load, row_of_array, pieces=pieces)
 
 
-def _all_cells(label: str, wanted: Sequence[str], table: Any) -> dict[str, Cells]:
+def _all_cells(label: str, wanted: Sequence[str], table: Any, text: Collection[str] = ()) -> dict[str, Cells]:
     columns = zip(wanted, table.iter_columns(), strict=True)
-    return {name: _cells(column, f"{label}: column {name!r}") for name, column in columns}
+    return {name: _cells(column, f"{label}: column {name!r}", name in text) for name, column in columns}
 
 
-def _cells(column: Any, where: str) -> Cells:
+def _cells(column: Any, where: str, as_text: bool) -> Cells:
     narwhals = _needed("narwhals")
     kind = column.dtype
+    if as_text and kind.is_integer() and column.null_count():
+        # a float beside the gaps could not tell 2^53 from 2^53 + 1, two keys
+        return _texts(column.cast(narwhals.String), where)
     if kind.is_numeric() or kind == narwhals.Boolean:
         if not kind.is_float():
             integers = kind.is_integer() and not column.null_count()
@@ -140,17 +143,17 @@ def _cells(column: Any, where: str) -> Cells:
             values = np.where(absent, np.nan, values)
         return Numbers(values)
     if kind in (narwhals.String, narwhals.Categorical, narwhals.Object) or isinstance(kind, narwhals.Enum):
-        return _texts(column.to_list(), where)
+        return _texts(column, where)
     raise DataError(f"{where} is of type {kind}; convert it to numbers or text")
 
 
-def _texts(cells: list[Any], where: str) -> Texts:
+def _texts(column: Any, where: str) -> Texts:
     levels: dict[str, int] = {}
-    codes = np.empty(len(cells), np.int64)
-    for row, cell in enumerate(cells):
-        if isinstance(cell, str) and cell.strip():
+    codes = np.empty(len(column), np.int64)
+    for row, (cell, absent) in enumerate(zip(column.to_list(), column.is_null().to_list(), strict=True)):
+        if not absent and isinstance(cell, str) and cell.strip():
             codes[row] = levels.setdefault(cell, len(levels))
-        elif cell is None or isinstance(cell, str) or cell != cell:
+        elif absent or isinstance(cell, str) or cell != cell:
             codes[row] = -1
         else:
             raise DataError(f"{where}, {row_of_array(row)}: {cell!r} is a {type(cell).__name__}; convert it to text")

@@ -56,8 +56,8 @@ class Reading:
             if given is not None and given not in known:
                 raise UsageError(f"{name}={given!r}; {nearest(str(given), known)}")
         keyed = source.by if by is None else _names(by)
-        weighted = sample_weight or source.sample_weight
-        target = target or (source.target if columns is None else None)
+        weighted = _name(sample_weight) or source.sample_weight
+        target = _name(target) or (source.target if columns is None else None)
         if target is None and columns is None:
             listed = _listed(source.names)
             raise UsageError(f"{source.label}: no target; name y's column with target=; columns: {listed}")
@@ -108,7 +108,11 @@ class Reading:
         """How X is made of the columns, learnt from cells where it is not known."""
         if self.columns is not None:
             return self.columns
-        return tuple(learn(name, cells[name], name in self.coded, self.policy, place) for name in self.chosen)
+        columns = tuple(learn(name, cells[name], name in self.coded, self.policy, place) for name in self.chosen)
+        twice = first_twice([feature for column in columns for feature in column.features])
+        if twice is not None:
+            raise DataError(f"{self.source.label}: two features are named {twice!r}; rename a column")
+        return columns
 
     def encoded(self, columns: Iterable[Column], cells: Table, place: Place) -> npt.NDArray[np.floating[Any]]:
         """X (n, D), float32 where all columns are, else float64."""
@@ -130,8 +134,13 @@ class Reading:
 def _names(given: Names) -> tuple[str, ...]:
     if given is None:
         return ()
-    listed = [given] if isinstance(given, str) else list(given)
+    listed = [given] if isinstance(given, str) or not isinstance(given, Iterable) else given
     return tuple(str(name) for name in listed if name != "")
+
+
+def _name(given: Any) -> str | None:
+    """A frame's column may be named by a number."""
+    return None if given is None else str(given)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -253,18 +254,59 @@ def test_nulls_of_frames_are_missing() -> None:
         assert tables.from_frame(frame, target="y", missing="drop").X.tolist() == [[1]]
 
 
-def test_a_category_without_a_value_is_no_level() -> None:
-    frame = pl.DataFrame({"k": ["b", None, "a"], "y": [1.0, 2.0, 3.0]})
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pl.DataFrame({"k": ["b", None, "a"], "y": [1.0, 2.0, 3.0]}),
+        pl.DataFrame({"k": ["b", float("nan"), "a"], "y": [1.0, 2.0, 3.0]}, schema_overrides={"k": pl.Object}),
+        pa.table({"k": ["b", None, "a"], "y": [1.0, 2.0, 3.0]}),
+        *(
+            pd.DataFrame({"k": pd.Series(["b", gap, "a"], dtype=dtype), "y": [1.0, 2.0, 3.0]})
+            for gap, dtype in [(None, object), (float("nan"), object), (pd.NA, object), (pd.NA, "string"), (" ", "str")]
+        ),
+    ],
+    ids=["polars", "polars object", "arrow", "None", "NaN", "NA", "NA of string", "blank"],
+)
+def test_a_category_without_a_value_is_no_level(frame: Any) -> None:
     table = tables.from_frame(frame, target="y", missing="mean")
     assert table.feature_names == ("k=a", "k=b", "k is missing")
     assert table.X.tolist() == [[0, 1, 0], [0, 0, 1], [1, 0, 0]]
 
 
-def test_columns_may_be_named_by_numbers() -> None:
-    table = tables.from_frame(pd.DataFrame(np.arange(6, dtype="f4").reshape(2, 3)), target="2")
-    assert table.feature_names == ("0", "1")
+@pytest.mark.parametrize("name", [str, int])
+def test_columns_may_be_named_by_numbers(name: Callable[[int], Any]) -> None:
+    frame = pd.DataFrame(np.arange(8, dtype="f4").reshape(2, 4))
+    table = tables.from_frame(frame, target=name(0), by=name(3), sample_weight=name(2))
+    assert table.feature_names == ("1",)
     assert table.X.dtype == np.float32
-    np.testing.assert_array_equal(table.X, [[0, 1], [3, 4]])
+    np.testing.assert_array_equal(table.X, [[1], [5]])
+    np.testing.assert_array_equal(table.y, [0, 4])
+    np.testing.assert_array_equal(table.groups, [3, 7])
+    np.testing.assert_array_equal(table.sample_weight, [2, 6])
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars", "arrow", "parquet"])
+def test_keys_beside_a_gap_keep_all_their_digits(kind: str, tmp_path: Path) -> None:
+    whole = pa.table({"id": [2**53, None, 2**53 + 1, -7], "a": [1.0, 2.0, 3.0, 4.0], "y": [1.0, 2.0, 3.0, 4.0]})
+    given: dict[str, Any] = {"target": "y", "by": "id", "missing": "drop"}
+    if kind == "parquet":
+        pyarrow.parquet.write_table(whole, tmp_path / "t.parquet")
+        table = tables.read(tmp_path / "t.parquet", **given)
+    else:
+        frames = {
+            "pandas": whole.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get),
+            "polars": pl.from_arrow(whole),
+            "arrow": whole,
+        }
+        table = tables.from_frame(frames[kind], **given)
+    assert isinstance(table.groups, np.ndarray)
+    assert table.groups.tolist() == [2**53, 2**53 + 1, -7]
+
+
+def test_two_features_of_one_name_are_named() -> None:
+    frame = pd.DataFrame({"c": ["A", "B"], "c=A": [1, 2], "y": [1, 2]})
+    with pytest.raises(DataError, match="frame: two features are named 'c=A'; rename a column"):
+        tables.from_frame(frame, target="y")
 
 
 def test_columns_of_one_name_are_refused() -> None:
