@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
-from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array
@@ -320,7 +319,7 @@ class GroupedRegressor(_Regressor):
             kept = [c for c in names if c not in named]
             columns, rest = [np.asarray(X[c]) for c in named], X[kept]
         else:
-            array = check_array(X) if issparse(X) else np.asarray(X)  # which says why not
+            array = check_array(X) if hasattr(X, "toarray") else np.asarray(X)  # of a sparse one it says why not
             if array.ndim != 2:
                 raise DataError(f"X has shape {array.shape}: pass (N, D)")
             if not all(_is_place(c, array.shape[1]) for c in wanted):
