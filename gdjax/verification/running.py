@@ -101,8 +101,11 @@ class RunningErrors:
         rounding = np.where(rough, self.unit * (size + error), 0.0)
         small = (size < 4 * self.tiny) & ((size > 0) | (residual != 0))
         rounding = np.where(small, rounding + 4 * self.tiny, rounding)
-        rounding = np.where(size > self.largest / 2, np.inf, rounding)
-        return Running(value, error + rounding, depends)
+        return Running(value, self._finite(size, error + rounding), depends)
+
+    def _finite(self, size: Array, error: Array) -> Array:
+        """The error of results of such sizes: unknown where they overflow, or may."""
+        return np.where(size > self.largest / 2, np.inf, error)
 
     def add(self, a: Running, b: Running) -> Running:
         with np.errstate(all="ignore"):
@@ -149,7 +152,8 @@ class RunningErrors:
             value = np.asarray(np.power(a.value, b.value))
             relative = np.abs(b.value) * a.error / np.maximum(np.abs(a.value) - a.error, 0)
             relative = relative + np.abs(np.log(np.abs(a.value))) * b.error + 32 * self.unit
-            return Running(value, np.abs(value) * relative + self.tiny, a.depends or b.depends)
+            error = self._finite(np.abs(value), np.abs(value) * relative + self.tiny)
+            return Running(value, error, a.depends or b.depends)
 
     def unary(self, name: str, a: Running) -> Running:
         function = FUNCTIONS.get(name)
@@ -165,7 +169,7 @@ class RunningErrors:
                 error = error + self.unit * np.abs(a.value)
             if function.unit and self.every:
                 error = error + 2 * self.unit
-            return Running(value, _unbounded(error), a.depends)
+            return Running(value, self._finite(np.abs(value), _unbounded(error)), a.depends)
 
     def atan2(self, a: Running, b: Running) -> Running:
         with np.errstate(all="ignore"):
@@ -240,7 +244,7 @@ class RunningErrors:
                 exact = exact & (terms <= 1)
             return Running(
                 np.asarray(np.sum(a.value, axis=axes)),
-                np.where(exact, 0.0, _unbounded(spread + gamma * whole)),
+                self._finite(whole, np.where(exact, 0.0, _unbounded(spread + gamma * whole))),
                 a.depends,
             )
 
@@ -258,7 +262,8 @@ class RunningErrors:
             if self.every:
                 exact = exact & (whole == 0)
             error = spread + self._gamma(prefix(np.ones(a.value.shape))) * whole
-            return Running(prefix(a.value), np.where(exact, 0.0, _unbounded(error)), a.depends)
+            error = self._finite(whole, np.where(exact, 0.0, _unbounded(error)))
+            return Running(prefix(a.value), error, a.depends)
 
     def matmul(self, a: Running, b: Running) -> Running:
         with np.errstate(all="ignore"):
@@ -278,7 +283,8 @@ class RunningErrors:
             if self.probable and size_x.size * size_y.shape[-1] <= _MOST_TERMS:
                 varied = self._varied(size_x[..., :, :, None] * size_y[..., None, :, :], (-2,))
             error = spread + self._gamma(terms + 1, varied) * (whole + spread) + 4 * self.tiny * terms
-            return Running(np.matmul(x, y), np.where(exact, 0.0, _unbounded(error)), a.depends or b.depends)
+            error = self._finite(whole, np.where(exact, 0.0, _unbounded(error)))
+            return Running(np.matmul(x, y), error, a.depends or b.depends)
 
     def _gamma(self, terms: Array, varied: Any = False) -> Array:
         product = np.minimum(np.maximum(terms, 0) * self.unit, 0.5)

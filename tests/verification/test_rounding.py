@@ -53,3 +53,13 @@ def test_equal_terms_err_by_more_than_their_root() -> None:
     terms = np.full(N, np.float32(0.1))
     error = abs(float(np.cumsum(terms)[-1]) - math.fsum(terms.astype(np.float64)))
     assert error > LAMBDA * math.sqrt(N) * 2.0**-24 * math.fsum(terms.astype(np.float64))
+
+
+def test_what_overflows_on_the_way_is_unknown() -> None:
+    """exp(100) / exp(100) is 1, and NaN in float32."""
+    A = RunningErrors(np.float32)
+    large = A.unary("exp", A.const(np.array([100.0, 1.0])))
+    assert np.isinf(A.div(large, large).error).tolist() == [True, False]
+    terms = np.array([3e38, 3e38, -3e38, -3e38])
+    for whole in (A.sum(A.const(terms), (0,)), A.matmul(A.const(terms[None]), A.const(np.ones((4, 1))))):
+        assert np.isinf(whole.error).all()

@@ -12,6 +12,7 @@ from gradient_late import LATE_BUGS, LATE_RIGHT
 from gradient_mutants import SPELLINGS, Mutant, mutants, runs, traced
 from gradient_problems import PROBLEMS, SHAPES, example
 from gradient_right import RIGHT, Right
+from gradient_unseen import UNSEEN_BUGS, UNSEEN_RIGHT
 
 from gdjax.verification import exact as ex
 from gdjax.verification.cases import Cases
@@ -22,8 +23,8 @@ from gdjax.verification.sizes import parsed
 from gdjax.verification.verify import checked, finished, prepared
 
 DTYPES = ("float64", "float32")
-BUGS = [*BUGS, *LATE_BUGS]
-RIGHT = [*RIGHT, *LATE_RIGHT]
+BUGS = [*BUGS, *LATE_BUGS, *UNSEEN_BUGS]
+RIGHT = [*RIGHT, *LATE_RIGHT, *UNSEEN_RIGHT]
 # Caught, but with another term named than the one meant, in one dtype at least.
 MISNAMED = {
     "absolute_as_squared", "autodiff_of_naive_log_loss", "factor_epsilon", "factor_last_digits", "poisson_clipped",
