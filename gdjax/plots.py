@@ -41,7 +41,7 @@ class Plots:
     run: Run
 
     def cost(self) -> "Figure":
-        """The cost at each step that was recorded, each neuron a line; logarithmic where all are positive."""
+        """The cost at each step that was recorded, each neuron a line; logarithmic where they span a decade."""
         run = self.run
         figure, axes = _figure()
         history = np.atleast_2d(run.history)
@@ -55,9 +55,7 @@ class Plots:
                 alpha=1 if len(shown) < 9 else 0.6, color=BLUE if run.single or not label else None,
                 label=label or None, marker=mark,
             )  # fmt: skip
-        finite = history[np.isfinite(history)]
-        if len(finite) and finite.min() > 0:
-            axes.set_yscale("log")
+        _scale(axes, history)
         axes.set(xlabel="step", ylabel="cost", title="Cost of each step")
         if any(labels):
             axes.legend(frameon=False, labelcolor=INK)
@@ -134,6 +132,7 @@ class Plots:
         axes[0].set(xlabel="prediction", ylabel="y - prediction", title="Residuals")
         axes[1].hist(rest[known], bins=40, orientation="horizontal", color=BLUE)
         axes[1].set(xlabel="rows")
+        _whole(axes[1].xaxis)
         return figure
 
     def fleet(self) -> "Figure":
@@ -159,6 +158,8 @@ class Plots:
         if len(r2):
             axes[2].hist(np.clip(r2, -0.05, 1), bins=np.linspace(-0.05, 1, 43), color=BLUE)
         axes[2].set(title="R\N{SUPERSCRIPT TWO} (below 0 at the left edge)", xlabel="R\N{SUPERSCRIPT TWO}")
+        for counted in (axes[0].xaxis, axes[1].yaxis, axes[2].yaxis):
+            _whole(counted)
         return figure
 
     def sweep(self) -> "Figure":
@@ -173,19 +174,20 @@ class Plots:
         fold = run.swept.get("fold")
         if fold is not None and (fold >= 0).any():
             kept = fold >= 0
-        varied = [n for n in run.swept if n != "fold" and len(np.unique(run.swept[n][~np.isnan(run.swept[n])])) > 1]
+        # an automatic rate, NaN, has no place on an axis
+        over = [n for n in varied(run) if n != "fold" and len(np.unique(run.swept[n][~np.isnan(run.swept[n])])) > 1]
         figure, axes = _figure(wide=6.4, high=4.2)
         label = "cost" if run.validation_cost is None else "validation cost"
-        if len(varied) < 2:
-            name = varied[0] if varied else "seed"
+        if len(over) < 2:
+            name = over[0] if over else "seed"
             x = run.swept[name].astype(float)
             order = np.argsort(x[kept], kind="stable")
-            axes.plot(x[kept][order], cost[kept][order], "o-" if len(varied) else "o", color=BLUE, ms=5)
-            if (x[kept] > 0).all() and len(varied):
+            axes.plot(x[kept][order], cost[kept][order], "o-" if over else "o", color=BLUE, ms=5)
+            if (x[kept] > 0).all() and over:
                 axes.set_xscale("log")
             axes.set(xlabel=_label(name), ylabel=label, title="Sweep")
             return figure
-        first, second = varied[:2]
+        first, second = over[:2]
         rows, columns = np.unique(run.swept[first]), np.unique(run.swept[second])
         grid = np.full((len(rows), len(columns)), np.nan)
         for i, a in enumerate(rows):
@@ -225,8 +227,7 @@ class Plots:
         if found.theory is not None:
             axes.axvline(found.theory, color=ORANGE, ls="--", label=f"theory's bound: {found.theory:.3g}")
         axes.set_xscale("log")
-        if known.any() and found.cost[known].min() > 0:
-            axes.set_yscale("log")
+        _scale(axes, found.cost[known])
         axes.set(xlabel="learning rate", ylabel="cost", title="Learning rates (red: diverged or dead)")
         _legend_below(figure)
         return figure
@@ -305,6 +306,20 @@ def _plain_axes(axes: "Axes") -> None:
     axes.set_axisbelow(True)
 
 
+def _whole(axis: Any) -> None:
+    """Ticks of counts, which have no halves."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))
+
+
+def _scale(axes: "Axes", cost: np.ndarray) -> None:
+    """Logarithmic where costs span a decade: within one its ticks are long numbers, and the curve is the same."""
+    finite = cost[np.isfinite(cost)]
+    if len(finite) and 0 < 10 * finite.min() <= finite.max():
+        axes.set_yscale("log")
+
+
 def _legend_below(figure: "Figure") -> None:
     figure.legend(loc="outside lower center", ncols=3, frameon=False, labelcolor=INK, fontsize="small")
 
@@ -319,8 +334,17 @@ def _bar(figure: "Figure", axes: "Axes", shown: Any, label: str) -> None:
 def _names(run: Run) -> list[str]:
     if run.groups is not None:
         return [str(k) for k in run.groups]
-    varied = [n for n in run.swept if len(np.unique(run.swept[n])) > 1]
-    return [", ".join(f"{_label(n)} {run.swept[n][k]:g}" for n in varied) for k in range(run.models)]
+    return [swept_name(run, k, varied(run)) for k in range(run.models)]
+
+
+def varied(run: Run) -> list[str]:
+    """What takes more than one value in a sweep."""
+    return [name for name, values in run.swept.items() if len(np.unique(values)) > 1]
+
+
+def swept_name(run: Run, k: int, names: list[str]) -> str:
+    """The values `names` of neuron k."""
+    return ", ".join(f"{_label(name)} {run.swept[name][k]:g}" for name in names)
 
 
 def _label(name: str) -> str:
@@ -341,4 +365,4 @@ def _spread(count: int, most: int) -> np.ndarray:
     return np.unique(np.linspace(0, max(0, count - 1), min(count, most)).round().astype(int)) if count else np.arange(0)
 
 
-__all__ = ["Plots", "svg"]
+__all__ = ["Plots", "svg", "swept_name", "varied"]

@@ -1,6 +1,7 @@
 """Plots show what the run holds, and their SVG is the same to the byte in another process."""
 
 import hashlib
+import itertools
 import re
 import subprocess
 import sys
@@ -71,6 +72,32 @@ def test_landscape_takes_directions(run):
 def test_fleet_counts_every_status(fleet):
     bars = fleet.plot.fleet().axes[0].patches
     assert sum(b.get_width() for b in bars) == fleet.models == 30
+
+
+@pytest.mark.parametrize("models", [3, 30, 200])
+def test_counts_have_whole_ticks_that_do_not_overlap(models):
+    groups = np.arange(2_000) % models
+    x = RNG.standard_normal((2_000, 2))
+    y = x[:, 0] + RNG.standard_normal(2_000)
+    run = gdjax.fit(gdjax.Neuron("identity"), x, y, groups=groups, backend="numpy")
+    fleet, rest = run.plot.fleet(), run.plot.residuals(x, y, groups)
+    for figure, axis in [
+        (fleet, fleet.axes[0].xaxis), (fleet, fleet.axes[1].yaxis), (fleet, fleet.axes[2].yaxis),
+        (rest, rest.axes[1].xaxis),
+    ]:  # fmt: skip
+        figure.draw_without_rendering()
+        ticks = axis.get_ticklocs()
+        np.testing.assert_array_equal(ticks, np.round(ticks))
+        boxes = [label.get_window_extent() for label in axis.get_ticklabels()]
+        assert not any(a.overlaps(b) for a, b in itertools.pairwise(boxes))
+
+
+@pytest.mark.parametrize(("noise", "scale"), [(0.01, "log"), (100.0, "linear")])
+def test_cost_is_logarithmic_where_it_spans_a_decade(noise, scale):
+    y = X @ [1, 0.3, -4] + noise * RNG.standard_normal(300)
+    run = gdjax.fit(gdjax.Neuron("identity"), X, y, backend="numpy")
+    assert (run.history[0] > 10 * run.history.min()) == (scale == "log")
+    assert run.plot.cost().axes[0].get_yscale() == scale
 
 
 def test_sweep_stars_the_best_and_leaves_the_diverged_blank(sweep):

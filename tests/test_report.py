@@ -39,9 +39,9 @@ def data():
 @pytest.fixture(scope="module")
 def runs():
     X, y = data()
-    keys = np.array([f"N{i:03d}" for i in np.random.default_rng(1).integers(0, 50, 300)])
+    keys = np.array([f"N{i:03d}DN / AA" for i in np.random.default_rng(1).integers(0, 50, 300)])
     bad = y.copy()
-    bad[keys == "N007"] = np.nan
+    bad[keys == "N007DN / AA"] = np.nan
     return {
         "one": gdjax.fit(gdjax.Neuron(l2=0.001), X, y, features=[NASTY, "delay", "seats"], backend="numpy"),
         "fleet": gdjax.fit(gdjax.Neuron(), X, bad, groups=keys, min_rows=5, backend="numpy"),
@@ -85,6 +85,10 @@ document.getElementById('probe').textContent = JSON.stringify({
   status: document.getElementById('status').innerText,
   first: [...document.querySelectorAll('#models-table tbody tr')].map(
     e => e.querySelector('.good,.fair,.bad').innerText),
+  names: [...document.querySelectorAll('tbody th')].map(e => {
+    const text = document.createRange();
+    text.selectNodeContents(e);
+    return [e.textContent, new Set([...text.getClientRects()].map(r => r.top)).size]; }),
   nested: [...document.querySelectorAll('.scroll')].every(e => e.getBoundingClientRect().right <= innerWidth + 0.5),
 });
 </script>
@@ -119,6 +123,7 @@ def test_it_is_laid_out_and_legible(pages, tmp_path, name, width, dark):
     assert seen["width"] <= width
     assert seen["overflow"] <= 0, "the page scrolls sideways"
     assert seen["nested"]
+    assert all(lines == 1 for name, lines in seen["names"] if len(name) <= 24), "a name is broken over lines"
     assert (seen["background"] == "rgb(255, 255, 255)") is not dark
     assert seen["contrast"] >= 4.5, seen["worst"]
     assert len(seen["math"]) >= 6
@@ -130,6 +135,24 @@ def test_it_is_laid_out_and_legible(pages, tmp_path, name, width, dark):
         assert len(words) > 20
     assert seen["headings"][0][0] == "H1"
     assert [h for h, _ in seen["headings"]].count("H1") == 1
+
+
+def test_reasons_have_a_column_where_there_are_any(runs, pages):
+    assert '<th scope="col">reason</th>' in (pages / "fleet.html").read_text()
+    X, y = data()
+    clean = gdjax.fit(gdjax.Neuron("identity"), X, y, groups=np.arange(300) % 3, backend="numpy")
+    page = render(clean, verify=False)
+    assert "too few" not in page
+    assert "reason</th>" not in page
+
+
+def test_the_best_of_a_sweep_is_named_by_what_was_swept(runs, pages):
+    run, best = runs["sweep"], runs["sweep"].best()
+    rate, l2 = (run.swept[name][best] for name in ("swept_rate", "l2"))
+    assert (
+        f"The cost over what was swept; least at learning rate {rate:g}, l2 {l2:g}.<"
+        in (pages / "sweep.html").read_text()
+    )
 
 
 @needs_browser

@@ -158,7 +158,7 @@ def _facts(run: Run, target: str) -> list[tuple[str, str]]:
 
 
 def _pictures(run: Run, data: Data | None) -> list[Picture]:
-    from gdjax.plots import svg
+    from gdjax.plots import svg, swept_name, varied
 
     out = []
     finite = np.atleast_2d(run.history)
@@ -175,8 +175,8 @@ def _pictures(run: Run, data: Data | None) -> list[Picture]:
         out.append(Picture(svg(run.plot.fleet(), "fleet"), "How the models ended.", words, wide=True))
     if run.swept:
         at = run.best() if np.isin(run.status, ["converged", "max_steps"]).any() else None
-        names = [n for n in run.swept if n != "fold"]
-        best = "" if at is None else "; least at " + ", ".join(f"{n} {run.swept[n][at]:g}" for n in names)
+        over = [name for name in varied(run) if name != "fold"]
+        best = "" if at is None or not over else f"; least at {swept_name(run, at, over)}"
         caption = f"The cost over what was swept{best}."
         out.append(Picture(svg(run.plot.sweep(), "sweep"), caption, f"Map of the cost of each combination{best}."))
     return out if data is None else out + _pictures_of_data(run, *data)
@@ -216,12 +216,13 @@ def _coefficients(run: Run) -> list[tuple[str, str, float]]:
 
 
 def _table(run: Run) -> tuple[list[str], list[list[str]]]:
-    """The head and the rows of the models' table, the failures first."""
+    """The head and the rows of the models' table, the failures first; no column of reasons where none has one."""
     columns = run.table()
     rank = np.array([_rank(str(s)) for s in columns["status"]])
     order = np.argsort(rank, kind="stable")[:ROWS]
     keys = ["group"] if run.groups is not None else list(run.swept)
-    head = [*keys, "status", "reason", "rows", "steps", "cost", "r2", "bias"]
+    why = ["reason"] if any(columns["reason"][order]) else []
+    head = [*keys, "status", *why, "rows", "steps", "cost", "r2", "bias"]
     features = [n if n in columns else f"weight_{n}" for n in run.feature_names[:6]]
     return [*head, *features], [[_cell(columns[name][i]) for name in (*head, *features)] for i in order]
 
