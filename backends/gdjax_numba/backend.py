@@ -11,7 +11,7 @@ from gdjax.formulas import Formula
 from gdjax.protocol import Chunk
 from gdjax.rule import Knobs, Rule, State
 from gdjax.samples import Samples
-from gdjax_numba.compiling import program
+from gdjax_numba.compiling import address, program
 from gdjax_numba.walks import BROAD
 
 RESIDENT_BYTES = 1 << 19
@@ -70,14 +70,15 @@ class NumbaBackend:
         theta = self._held(theta)
         costs, gradients = np.empty(len(theta), self.dtype), np.empty(theta.shape, self.dtype)
         X, y, weight, total = map(self._held, samples[:4])
+        at = address(formula, self.dtype)
         with _threads:
             if samples.shared:
                 data = (X, np.atleast_2d(y), weight, total)
                 fold = np.zeros(len(theta)) if samples.fold is None else samples.fold
-                compiled = program(formula, Rule("plain"), self.dtype, _walk(len(theta), samples))
-                compiled.evaluate_streamed(*data, _index(fold), theta, costs, gradients)
+                compiled = program(Rule("plain"), self.dtype, _walk(len(theta), samples))
+                compiled.evaluate_streamed(at, *data, _index(fold), theta, costs, gradients)
             else:
-                program(formula, Rule("plain"), self.dtype).evaluate_own(X, y, weight, total, theta, costs, gradients)
+                program(Rule("plain"), self.dtype).evaluate_own(at, X, y, weight, total, theta, costs, gradients)
         return costs, gradients
 
     def descend(
@@ -96,23 +97,28 @@ class NumbaBackend:
         else:
             fold = own = _index(rows)
         batches = np.zeros((0, 1, 1)) if chunk.batches is None else chunk.batches
+        where = address(formula, self.dtype)
         with _threads:
             if chunk.batches is not None or X.nbytes // (1 if samples.shared else len(X)) <= self._cached(samples):
                 if samples.shared:
                     X = X[None]
-                run = (own, fold, state, knobs, factors, _index(batches, np.int32), trace)
-                program(formula, rule, self.dtype).descend_resident(X, y, weight, total, *run)
+                data = (where, X, y, weight, total, own, fold, state, knobs, factors, _index(batches, np.int32), trace)
+                compiled, tile = program(rule, self.dtype), max(1, min(16, (len(rows) + 63) // 64))
+                if len(rows) <= tile:  # threads would only be waited for
+                    compiled.descend_tile(0, tile, *data)
+                else:
+                    compiled.descend_resident(tile, *data)
             elif samples.shared:
-                compiled = program(formula, rule, self.dtype, _walk(len(rows), samples))
-                compiled.descend_streamed(X, y, weight, total, fold, state, knobs, factors, trace)
+                compiled = program(rule, self.dtype, _walk(len(rows), samples))
+                compiled.descend_streamed(where, X, y, weight, total, fold, state, knobs, factors, trace)
             else:
-                compiled = program(formula, rule, self.dtype, _walk(1, samples))
+                compiled = program(rule, self.dtype, _walk(1, samples))
                 for k, row in enumerate(rows):
                     at = slice(k, k + 1)
                     part = Knobs(*(a if a.ndim == 1 and a is knobs.penalised else a[at] for a in knobs))
                     one = np.ascontiguousarray(trace[:, at])
-                    data = (X[row], y[row : row + 1], weight[row : row + 1], total[row : row + 1], _index(np.zeros(1)))
-                    compiled.descend_streamed(*data, State(*(a[at] for a in state)), part, factors, one)
+                    its = (X[row], y[row : row + 1], weight[row : row + 1], total[row : row + 1], _index(np.zeros(1)))
+                    compiled.descend_streamed(where, *its, State(*(a[at] for a in state)), part, factors, one)
                     trace[:, at] = one
         return state, trace if chunk.trace else None
 

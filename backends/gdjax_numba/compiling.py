@@ -1,4 +1,7 @@
-"""Formula and rule, traced and written out, joined with the walks, compiled, and kept on disk for the next process."""
+"""Formula and rule, traced and written out, compiled, and kept on disk for the next process.
+
+A rule is joined with the walks. A formula is a program of its own, which they call: a new one compiles in a second.
+"""
 
 import hashlib
 import importlib.util
@@ -19,7 +22,7 @@ from gdjax.caching import cache_folder
 from gdjax.errors import UsageError
 from gdjax.formulas import Formula
 from gdjax.rule import Knobs, Rule, State, make_advance
-from gdjax_numba import simd, walks
+from gdjax_numba import indirect, pointwise, simd, walks
 from gdjax_numba.emitting import Block
 from gdjax_numba.tracing import Namespace, NotTraceable, Symbol
 
@@ -35,46 +38,58 @@ import numpy as np
 from numba import njit, prange
 
 from gdjax.rule import RUNNING
+from gdjax_numba.indirect import at_address, pointwise_at
 from gdjax_numba.simd import dots, panel, transpose
 
 real = np.{dtype}
-CALLS = {calls}
 TALL, WIDE = {shape}
 # NaN and infinity keep their meaning: no nnan, no ninf
-COMMON = dict(nogil=True, error_model="numpy", fastmath={{"reassoc", "contract", "nsz"}}, no_cfunc_wrapper=True)
+FLAGS = {{"reassoc", "contract", "nsz"}}
+COMMON = dict(nogil=True, error_model="numpy", fastmath=FLAGS, no_cfunc_wrapper=True)
 INNER = dict(COMMON, no_cpython_wrapper=True)
 ENTRY = dict(COMMON, cache={cache})
+formula = at_address(real, error_model="numpy", fastmath=FLAGS, cache={cache})
 '''
 
 _lock = threading.Lock()
 
 
 @cache
-def program(formula: Formula, rule: Rule, dtype: str, walk: str = walks.WALKS[0]) -> ModuleType:
-    """The compiled walks for one formula, rule and dtype, and one walk over shared samples.
+def program(rule: Rule, dtype: str, walk: str = walks.WALKS[0]) -> ModuleType:
+    """The compiled walks for one rule and dtype, and one walk over shared samples."""
+    calls, text = _rule_text(rule, np.dtype(dtype))
+    return _compiled(f"{rule}, {walk}", dtype, [f"CALLS = {calls}", *text], walks, f"walk = range_{walk}\n")
+
+
+@cache
+def address(formula: Formula, dtype: str) -> int:
+    """Where the compiled formula lies: `gdjax_numba.pointwise.pointwise`.
 
     Raises:
         UsageError: an activation or loss that cannot be traced.
     """
-    real = np.dtype(dtype)
-    folder = cache_folder("numba")
     try:
-        body = _formula_text(formula, real)
+        body = _formula_text(formula, np.dtype(dtype))
     except NotTraceable as error:
         raise UsageError(
             f"backend 'numba' cannot compile activation {formula.activation.name!r} with loss {formula.loss.name!r}: "
             f"{error}: write it with operators and the namespace that its build(xp) receives, or use another backend"
         ) from error
-    calls, text = _rule_text(rule, real)
-    title = f"{formula.activation.name}, {formula.loss.name}, {rule}, {dtype}, {walk}".replace("\\", "/").replace(
-        '"', "'"
-    )
-    head = HEAD.format(
-        title=title, dtype=dtype, calls=calls, shape=f"{simd.TALL}, {simd.WIDE}", cache=folder is not None
-    )
-    source = "\n\n".join([head, *body, *text, inspect.getsource(walks).partition(MARK)[2], f"walk = range_{walk}\n"])
+    title = f"{formula.activation.name}, {formula.loss.name}"
+    found: int = _compiled(title, dtype, body, pointwise).pointwise.address
+    return found
+
+
+def _compiled(title: str, dtype: str, body: list[str], template: ModuleType, end: str = "") -> ModuleType:
+    """The module that is `template` with `body` for what it imports from the head."""
+    folder = cache_folder("numba")
+    title = f"{title}, {dtype}".replace("\\", "/").replace('"', "'")
+    shape = f"{simd.TALL}, {simd.WIDE}"
+    head = HEAD.format(title=title, dtype=dtype, shape=shape, cache=folder is not None)
+    source = "\n\n".join([head, *body, inspect.getsource(template).partition(MARK)[2], end])
     # numba's cache sees this file alone change, so its name carries all else that it depends on
-    digest = hashlib.sha256((source + inspect.getsource(simd) + numba.__version__).encode()).hexdigest()[:20]
+    rest = inspect.getsource(simd) + inspect.getsource(indirect) + numba.__version__
+    digest = hashlib.sha256((source + rest).encode()).hexdigest()[:20]
     return _load(source, f"gdjax_numba_{digest}", folder)
 
 

@@ -1,4 +1,4 @@
-"""The names that `gdjax_numba.walks` finds in the module it is compiled in, for readers and type checkers."""
+"""The names that `gdjax_numba.walks` and `gdjax_numba.pointwise` find where they are compiled, for readers."""
 
 from typing import Any
 
@@ -6,11 +6,12 @@ import numpy as np
 from numba import njit, prange
 
 from gdjax.rule import RUNNING
+from gdjax_numba.indirect import pointwise_at
 from gdjax_numba.simd import TALL, WIDE, dots, panel, transpose
 
 __all__ = [
-    "CALLS", "ENTRY", "INNER", "RUNNING", "TALL", "WIDE", "Any", "argument", "cost", "dots", "finish", "njit", "np",
-    "panel", "prange", "real", "slope", "transpose", "walk",
+    "CALLS", "ENTRY", "INNER", "RUNNING", "TALL", "WIDE", "Any", "argument", "cost", "dots", "finish", "formula",
+    "njit", "np", "panel", "pointwise_at", "prange", "real", "slope", "transpose", "walk",
 ]  # fmt: skip
 
 real: Any = np.float32
@@ -21,6 +22,11 @@ INNER: dict[str, Any] = {}
 """Options of `njit`, for functions that only others here call."""
 ENTRY: dict[str, Any] = {}
 """The same, for those that Python calls: kept on disk."""
+
+
+def formula(function: Any) -> Any:
+    """The decorator of what a program calls by address: `gdjax_numba.indirect.at_address`."""
+    return function
 
 
 def cost(z: Any, y: Any) -> Any:
@@ -42,6 +48,7 @@ def finish(k: Any, q: Any, state: Any, knobs: Any, factor: Any, costs: Any, grad
 
 
 def walk(
-    X: Any, y: Any, weight: Any, fold: Any, start: Any, stop: Any, theta: Any, first: Any, count: Any, out: Any
-) -> None:
+    formula: Any, X: Any, y: Any, weight: Any, fold: Any, start: Any, stop: Any, theta: Any, first: Any, count: Any,
+    out: Any,
+) -> None:  # fmt: skip
     """The program's walk over a range of shared samples: one of those that are called `range_`."""

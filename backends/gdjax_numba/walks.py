@@ -1,7 +1,8 @@
 """How the data is walked: blocks of rows for shared samples, whole runs in cache for each neuron's own.
 
-`gdjax_numba.compiling` puts the formula and the rule, written out by `gdjax_numba.emitting`, in the place of the import
-below and compiles the whole; its names are described in `gdjax_numba.head`. Floats of type `real` are the arithmetic's.
+`gdjax_numba.compiling` puts the rule, written out by `gdjax_numba.emitting`, in the place of the import below and
+compiles the whole; its names are described in `gdjax_numba.head`. Floats of type `real` are the arithmetic's. A
+`formula` is the address of a program of its own, `gdjax_numba.pointwise`.
 """
 
 # ruff: noqa: F403, F405
@@ -18,6 +19,8 @@ BROAD = 48
 """Columns from which rows are long enough to be taken by themselves, not in blocks."""
 WALKS = ("narrow", "broad", "many")
 """Of shared samples: of one neuron under BROAD columns, of one, of several. A program is compiled for one of them."""
+TOGETHER, NEAR = 4, 1 << 12
+"""Rows of each quarter of a range that the formula is given at once; fewer where rows have more than NEAR numbers."""
 NEURONS = 64
 """Neurons that pass over the data together."""
 
@@ -65,28 +68,6 @@ def multiply_row(A: Any, B: Any, b0: Any, b_row: Any, count: Any, C: Any, column
 
 
 @njit(**INNER)
-def weighted(z: Any, y: Any, weight: Any) -> tuple[Any, Any]:
-    """weight * cost and weight * slope of one sample."""
-    # a row of weight 0 may be infinite under these parameters: 0 * inf would be NaN
-    c = weight * cost(z, y)
-    r = weight * slope(z, y)
-    return c if weight > 0 else real(0), r if weight > 0 else real(0)
-
-
-@njit(**INNER)
-def pointwise(z: Any, bias: Any, y: Any, weight: Any) -> tuple[Any, Any]:
-    """Turns pre-activations, in place, into weight * slope; returns the sums of weight * cost and of weight * slope."""
-    cost_sum = real(0)
-    slope_sum = real(0)
-    for n in range(len(z)):
-        c, r = weighted(z[n] + bias, y[n], weight[n])
-        z[n] = r
-        cost_sum += c
-        slope_sum += r
-    return cost_sum, slope_sum
-
-
-@njit(**INNER)
 def copy(X: Any, start: Any, count: Any, by_row: Any) -> None:
     """Copies `count` <= ROWS rows of X (N, D) to by_row (ROWS, padded), with zeros around."""
     D = X.shape[1]
@@ -121,22 +102,22 @@ def row_of(part: Any, f: Any) -> Any:
 
 
 @njit(**INNER)
-def block_one(source: Any, at: Any, stride: Any, count: Any, y: Any, weight: Any, bias: Any, theta: Any, z: Any,
-              gradient: Any) -> tuple[Any, Any]:  # fmt: skip
+def block_one(formula: Any, source: Any, at: Any, stride: Any, count: Any, y: Any, weight: Any, bias: Any, theta: Any,
+              z: Any, gradient: Any) -> tuple[Any, Any]:  # fmt: skip
     """Adds the sums over `count` of ROWS rows, `stride` apart in `source`, which may be read past each row."""
     wide = len(theta)
     for n in range(0, ROWS, LANES):
         dots(source, at + n * stride, stride, theta, 0, wide // LANES, z, n)
     for n in range(count, ROWS):
         z[n] = 0
-    sums = pointwise(z[:count], bias, y, weight)
+    sums = pointwise_at(formula, z[:count], bias, y, weight)
     multiply_row(z, source, at, stride, ROWS, gradient, wide)
     return sums
 
 
 @njit(**INNER)
-def range_narrow(X: Any, ys: Any, weights: Any, fold: Any, start: Any, stop: Any, thetas: Any, first: Any, count: Any,
-                 sums: Any) -> None:  # fmt: skip
+def range_narrow(formula: Any, X: Any, ys: Any, weights: Any, fold: Any, start: Any, stop: Any, thetas: Any, first: Any,
+                 count: Any, sums: Any) -> None:  # fmt: skip
     """The sums over rows [start, stop) of `count` neurons from `first`, here one, block by block: sums (count, P + 1),
     the gradient and the cost."""
     f = fold[first]
@@ -159,10 +140,10 @@ def range_narrow(X: Any, ys: Any, weights: Any, fold: Any, start: Any, stop: Any
             rows = min(ROWS, end - at)
             targets, shares = y[at : at + rows], weight[at : at + rows]
             if rows == ROWS and (at + ROWS - 1) * D + wide <= N * D:
-                c, r = block_one(flat, at * D, D, rows, targets, shares, theta[D], w, z, gradient)
+                c, r = block_one(formula, flat, at * D, D, rows, targets, shares, theta[D], w, z, gradient)
             else:
                 copy(X, at, rows, by_row)
-                c, r = block_one(by_row, 0, wide, rows, targets, shares, theta[D], w, z, gradient)
+                c, r = block_one(formula, by_row, 0, wide, rows, targets, shares, theta[D], w, z, gradient)
             out[D + 1] += c
             out[D] += r
             at += rows
@@ -171,8 +152,8 @@ def range_narrow(X: Any, ys: Any, weights: Any, fold: Any, start: Any, stop: Any
 
 
 @njit(**INNER)
-def range_broad(X: Any, ys: Any, weights: Any, fold: Any, start: Any, stop: Any, thetas: Any, first: Any, count: Any,
-                sums: Any) -> None:  # fmt: skip
+def range_broad(formula: Any, X: Any, ys: Any, weights: Any, fold: Any, start: Any, stop: Any, thetas: Any, first: Any,
+                count: Any, sums: Any) -> None:  # fmt: skip
     """The same of BROAD columns or more, four rows at once, each from another quarter of the range.
 
     Memory is fetched ahead of each of four streams, which one alone does not fill; and the sums of four rows are so
@@ -183,42 +164,54 @@ def range_broad(X: Any, ys: Any, weights: Any, fold: Any, start: Any, stop: Any,
     D = X.shape[1]
     w = theta[:D].copy()
     gradient = np.empty(D, real)
+    together = max(1, min(TOGETHER, NEAR // (4 * D)))
+    z = np.empty(4 * TOGETHER, real)
+    targets, shares = np.empty(4 * TOGETHER, real), np.empty(4 * TOGETHER, real)
     out[:] = 0
     each = (stop - start) // 4
     for part in range(start, start + each, FLUSH * ROWS // 4):
         gradient[:] = 0
-        for n in range(part, min(start + each, part + FLUSH * ROWS // 4)):
-            n1, n2, n3 = n + each, n + 2 * each, n + 3 * each
-            z0, z1, z2, z3 = real(0), real(0), real(0), real(0)
-            for j in range(D):
-                z0 += X[n, j] * w[j]
-                z1 += X[n1, j] * w[j]
-                z2 += X[n2, j] * w[j]
-                z3 += X[n3, j] * w[j]
-            c0, r0 = weighted(z0 + theta[D], y[n], weight[n])
-            c1, r1 = weighted(z1 + theta[D], y[n1], weight[n1])
-            c2, r2 = weighted(z2 + theta[D], y[n2], weight[n2])
-            c3, r3 = weighted(z3 + theta[D], y[n3], weight[n3])
-            out[D + 1] += (c0 + c1) + (c2 + c3)
-            out[D] += (r0 + r1) + (r2 + r3)
-            for j in range(D):
-                gradient[j] += (r0 * X[n, j] + r1 * X[n1, j]) + (r2 * X[n2, j] + r3 * X[n3, j])
+        end = min(start + each, part + FLUSH * ROWS // 4)
+        for at in range(part, end, together):
+            rows = min(together, end - at)
+            for i in range(rows):
+                n = at + i
+                n1, n2, n3 = n + each, n + 2 * each, n + 3 * each
+                z0, z1, z2, z3 = real(0), real(0), real(0), real(0)
+                for j in range(D):
+                    z0 += X[n, j] * w[j]
+                    z1 += X[n1, j] * w[j]
+                    z2 += X[n2, j] * w[j]
+                    z3 += X[n3, j] * w[j]
+                z[4 * i], z[4 * i + 1], z[4 * i + 2], z[4 * i + 3] = z0, z1, z2, z3
+                for q in range(4):
+                    targets[4 * i + q] = y[n + q * each]
+                    shares[4 * i + q] = weight[n + q * each]
+            c, r = pointwise_at(formula, z[: 4 * rows], theta[D], targets, shares)
+            out[D + 1] += c
+            out[D] += r
+            for i in range(rows):
+                n = at + i
+                n1, n2, n3 = n + each, n + 2 * each, n + 3 * each
+                r0, r1, r2, r3 = z[4 * i], z[4 * i + 1], z[4 * i + 2], z[4 * i + 3]
+                for j in range(D):
+                    gradient[j] += (r0 * X[n, j] + r1 * X[n1, j]) + (r2 * X[n2, j] + r3 * X[n3, j])
         for j in range(D):
             out[j] += gradient[j]
     for n in range(start + 4 * each, stop):
-        z0 = real(0)
+        z[0] = 0
         for j in range(D):
-            z0 += X[n, j] * w[j]
-        c0, r0 = weighted(z0 + theta[D], y[n], weight[n])
-        out[D + 1] += c0
-        out[D] += r0
+            z[0] += X[n, j] * w[j]
+        c, r = pointwise_at(formula, z[:1], theta[D], y[n : n + 1], weight[n : n + 1])
+        out[D + 1] += c
+        out[D] += r
         for j in range(D):
-            out[j] += r0 * X[n, j]
+            out[j] += r * X[n, j]
 
 
 @njit(**INNER)
-def range_many(X: Any, y: Any, weight: Any, fold: Any, start: Any, stop: Any, theta: Any, first: Any, count: Any,
-               out: Any) -> None:  # fmt: skip
+def range_many(formula: Any, X: Any, y: Any, weight: Any, fold: Any, start: Any, stop: Any, theta: Any, first: Any,
+               count: Any, out: Any) -> None:  # fmt: skip
     """The same of several neurons."""
     D = X.shape[1]
     wide = padded(D)
@@ -252,7 +245,7 @@ def range_many(X: Any, y: Any, weight: Any, fold: Any, start: Any, stop: Any, th
                 for n in range(ROWS):
                     shares[n] = weight[s, at + n] if n < rows else real(0)
                 share = s
-            c, r = pointwise(z[k * ROWS : (k + 1) * ROWS], theta[first + k, D], targets, shares)
+            c, r = pointwise_at(formula, z[k * ROWS : (k + 1) * ROWS], theta[first + k, D], targets, shares)
             out[k, D + 1] += c
             out[k, D] += r
         multiply(z, 0, ROWS, by_row, 0, wide, ROWS, gradient, 0, wide, count, wide)
@@ -266,18 +259,18 @@ def range_many(X: Any, y: Any, weight: Any, fold: Any, start: Any, stop: Any, th
 
 
 @njit(**INNER, parallel=True)
-def ranges(X: Any, y: Any, weight: Any, fold: Any, theta: Any, first: Any, count: Any, length: Any,
+def ranges(formula: Any, X: Any, y: Any, weight: Any, fold: Any, theta: Any, first: Any, count: Any, length: Any,
            partial: Any) -> None:  # fmt: skip
     """The sums over each range of `length` rows, in parallel: partial (ranges, count, P + 1)."""
     N = X.shape[0]
     for i in prange(partial.shape[0]):
         start = i * length
         stop = min(N, start + length)
-        walk(X, y, weight, fold, start, stop, theta, first, count, partial[i])
+        walk(formula, X, y, weight, fold, start, stop, theta, first, count, partial[i])
 
 
 @njit(**ENTRY)
-def evaluate_streamed(X: Any, y: Any, weight: Any, total: Any, fold: Any, theta: Any, costs: Any,
+def evaluate_streamed(formula: Any, X: Any, y: Any, weight: Any, total: Any, fold: Any, theta: Any, costs: Any,
                       gradients: Any) -> None:  # fmt: skip
     """Mean cost (A,) and gradient (A, P) of A neurons on shared samples, memory flat in N and A."""
     N, D = X.shape
@@ -288,7 +281,7 @@ def evaluate_streamed(X: Any, y: Any, weight: Any, total: Any, fold: Any, theta:
     for first in range(0, A, NEURONS):
         count = min(NEURONS, A - first)
         part = partial[:, :count]
-        ranges(X, y, weight, fold, theta, first, count, length, part)
+        ranges(formula, X, y, weight, fold, theta, first, count, length, part)
         for k in range(count):
             mass = total[fold[first + k]]
             for j in range(D + 2):
@@ -302,8 +295,8 @@ def evaluate_streamed(X: Any, y: Any, weight: Any, total: Any, fold: Any, theta:
 
 
 @njit(**ENTRY)
-def descend_streamed(X: Any, y: Any, weight: Any, total: Any, fold: Any, state: Any, knobs: Any, factors: Any,
-                     trace: Any) -> None:  # fmt: skip
+def descend_streamed(formula: Any, X: Any, y: Any, weight: Any, total: Any, fold: Any, state: Any, knobs: Any,
+                     factors: Any, trace: Any) -> None:  # fmt: skip
     """A chunk of steps of A neurons in lockstep over shared samples; changes `state` in place."""
     A, P = state.point.shape
     theta = np.empty((A, P), real)
@@ -318,7 +311,7 @@ def descend_streamed(X: Any, y: Any, weight: Any, total: Any, fold: Any, state: 
         for call in range(CALLS):
             for k in range(A):
                 argument(call, k, k, state, knobs, factors[i], theta, costs, gradients)
-            evaluate_streamed(X, y, weight, total, fold, theta, costs[call], gradients[call])
+            evaluate_streamed(formula, X, y, weight, total, fold, theta, costs[call], gradients[call])
         for k in range(A):
             finish(k, k, state, knobs, factors[i], costs, gradients)
             if len(trace):
@@ -329,15 +322,15 @@ def descend_streamed(X: Any, y: Any, weight: Any, total: Any, fold: Any, state: 
 
 
 @njit(**INNER)
-def evaluate_resident(D: Any, by_feature: Any, by_row: Any, y: Any, weight: Any, mass: Any, z: Any, theta: Any,
-                      sums: Any, gradient: Any) -> Any:  # fmt: skip
+def evaluate_resident(formula: Any, D: Any, by_feature: Any, by_row: Any, y: Any, weight: Any, mass: Any, z: Any,
+                      theta: Any, sums: Any, gradient: Any) -> Any:  # fmt: skip
     """Mean cost, returned, and gradient (P,) of one neuron on packed samples."""
     wide = padded(D)
     for n in range(len(z)):
         z[n] = 0
     for q in range(len(z) // ROWS):
         panel(theta, 0, 0, by_feature, q * ROWS * wide, ROWS, D, z, q * ROWS, 0, 1, 4, 1)
-    cost_sum, slope_sum = pointwise(z, theta[D], y, weight)
+    cost_sum, slope_sum = pointwise_at(formula, z, theta[D], y, weight)
     for j in range(wide):
         sums[j] = 0
     multiply_row(z, by_row, 0, wide, len(z), sums, wide)
@@ -378,10 +371,14 @@ def load_batch(X: Any, y: Any, weight: Any, index: Any, by_feature: Any, by_row:
     return mass if mass > 0 else 1.0
 
 
-@njit(**INNER)
-def descend_tile(part: Any, tile: Any, X: Any, y: Any, weight: Any, total: Any, rows: Any, fold: Any, state: Any,
-                 knobs: Any, factors: Any, batches: Any, trace: Any) -> None:  # fmt: skip
-    """The `part`-th `tile` of neurons, one after the other; arguments as for `descend_resident`."""
+@njit(**ENTRY)
+def descend_tile(part: Any, tile: Any, formula: Any, X: Any, y: Any, weight: Any, total: Any, rows: Any, fold: Any,
+                 state: Any, knobs: Any, factors: Any, batches: Any, trace: Any) -> None:  # fmt: skip
+    """A chunk of steps of the `part`-th `tile` of A neurons, each for itself; changes `state` in place.
+
+    X (G, N, D), y and weight (F, N) or (1, N), total (F,); neuron k takes X[rows[k]] and the rest of set fold[k].
+    batches (steps, 1 or A, B), empty for full batches.
+    """
     A, P = state.point.shape
     N, D = X.shape[1:]
     length = batches.shape[2] if len(batches) else N
@@ -415,7 +412,7 @@ def descend_tile(part: Any, tile: Any, X: Any, y: Any, weight: Any, total: Any, 
                 mass = load_batch(X[rows[k]], y[t], weight[s], index, by_feature, by_row, targets, shares)
             for call in range(CALLS if running else 0):
                 argument(call, k, 0, state, knobs, factors[i], theta, costs, gradients)
-                costs[call, 0] = evaluate_resident(D, by_feature, by_row, targets, shares, mass, z, theta[0],
+                costs[call, 0] = evaluate_resident(formula, D, by_feature, by_row, targets, shares, mass, z, theta[0],
                                                    sums, gradients[call, 0])  # fmt: skip
             if running:
                 finish(k, 0, state, knobs, factors[i], costs, gradients)
@@ -424,26 +421,17 @@ def descend_tile(part: Any, tile: Any, X: Any, y: Any, weight: Any, total: Any, 
 
 
 @njit(**ENTRY, parallel=True)
-def descend_resident(X: Any, y: Any, weight: Any, total: Any, rows: Any, fold: Any, state: Any, knobs: Any,
-                     factors: Any, batches: Any, trace: Any) -> None:  # fmt: skip
-    """A chunk of steps of A neurons, each for itself; changes `state` in place.
-
-    X (G, N, D), y and weight (F, N) or (1, N), total (F,); neuron k takes X[rows[k]] and the rest of set fold[k].
-    batches (steps, 1 or A, B), empty for full batches.
-    """
-    A = len(rows)
-    tile = max(1, min(16, (A + 63) // 64))
-    parts = (A + tile - 1) // tile
-    if parts == 1:
-        # threads would only be waited for
-        descend_tile(0, tile, X, y, weight, total, rows, fold, state, knobs, factors, batches, trace)
-    else:
-        for part in prange(parts):
-            descend_tile(part, tile, X, y, weight, total, rows, fold, state, knobs, factors, batches, trace)
+def descend_resident(tile: Any, formula: Any, X: Any, y: Any, weight: Any, total: Any, rows: Any, fold: Any, state: Any,
+                     knobs: Any, factors: Any, batches: Any, trace: Any) -> None:  # fmt: skip
+    """All tiles, in parallel."""
+    for part in prange((len(rows) + tile - 1) // tile):
+        descend_tile(np.int64(part), tile, formula, X, y, weight, total, rows, fold, state, knobs, factors, batches,
+                     trace)  # fmt: skip
 
 
 @njit(**ENTRY, parallel=True)
-def evaluate_own(X: Any, y: Any, weight: Any, total: Any, theta: Any, costs: Any, gradients: Any) -> None:
+def evaluate_own(formula: Any, X: Any, y: Any, weight: Any, total: Any, theta: Any, costs: Any,
+                 gradients: Any) -> None:  # fmt: skip
     """Mean cost (K,) and gradient (K, P) of K neurons, each on its own samples."""
     K, N, D = X.shape
     blocks = (N + ROWS - 1) // ROWS
@@ -453,5 +441,6 @@ def evaluate_own(X: Any, y: Any, weight: Any, total: Any, theta: Any, costs: Any
         targets = np.empty(blocks * ROWS, real)
         shares = np.empty(blocks * ROWS, real)
         load_all(X[k], y[k], weight[k], by_feature, by_row, targets, shares)
-        costs[k] = evaluate_resident(D, by_feature, by_row, targets, shares, total[k], np.empty(blocks * ROWS, real),
-                                     theta[k], np.empty(padded(D), real), gradients[k])  # fmt: skip
+        costs[k] = evaluate_resident(formula, D, by_feature, by_row, targets, shares, total[k],
+                                     np.empty(blocks * ROWS, real), theta[k], np.empty(padded(D), real),
+                                     gradients[k])  # fmt: skip
