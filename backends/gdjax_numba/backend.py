@@ -11,7 +11,7 @@ from gdjax.formulas import Formula
 from gdjax.protocol import Chunk
 from gdjax.rule import Knobs, Rule, State
 from gdjax.samples import Samples
-from gdjax_numba.compiling import address, program
+from gdjax_numba.compiling import formula_address, program, rule_table
 from gdjax_numba.walks import BROAD
 
 RESIDENT_BYTES = 1 << 19
@@ -70,23 +70,23 @@ class NumbaBackend:
         theta = self._held(theta)
         costs, gradients = np.empty(len(theta), self.dtype), np.empty(theta.shape, self.dtype)
         X, y, weight, total = map(self._held, samples[:4])
-        at = address(formula, self.dtype)
+        at = formula_address(formula, self.dtype)
         with _threads:
             if samples.shared:
                 data = (X, np.atleast_2d(y), weight, total)
                 fold = np.zeros(len(theta)) if samples.fold is None else samples.fold
-                compiled = program(Rule("plain"), self.dtype, _walk(len(theta), samples))
+                compiled = program(self.dtype, _walk(len(theta), samples))
                 compiled.evaluate_streamed(at, *data, _index(fold), theta, costs, gradients)
             else:
-                program(Rule("plain"), self.dtype).evaluate_own(at, X, y, weight, total, theta, costs, gradients)
+                program(self.dtype).evaluate_own(at, X, y, weight, total, theta, costs, gradients)
         return costs, gradients
 
     def descend(
         self, formula: Formula, rule: Rule, samples: Samples, rows: np.ndarray, state: State, knobs: Knobs, chunk: Chunk
     ) -> tuple[State, np.ndarray | None]:
         """See `gdjax.protocol.Backend`."""
-        state = State(*(np.array(a, order="C") for a in state))
-        knobs = Knobs(*(_index(a, a.dtype) if a.dtype.kind == "i" else self._held(a) for a in knobs))
+        state = State(*(np.array(a, self._kind(a), order="C") for a in state))
+        knobs = Knobs(*(_index(a, np.int32) if a.dtype.kind == "i" else self._held(a) for a in knobs))
         factors = self._held(chunk.factors)
         trace = np.full((len(factors) if chunk.trace else 0, len(rows)), np.nan, self.dtype)
         X, y, weight, total = map(self._held, samples[:4])
@@ -97,30 +97,36 @@ class NumbaBackend:
         else:
             fold = own = _index(rows)
         batches = np.zeros((0, 1, 1)) if chunk.batches is None else chunk.batches
-        where = address(formula, self.dtype)
+        at = formula_address(formula, self.dtype)
         with _threads:
             if chunk.batches is not None or X.nbytes // (1 if samples.shared else len(X)) <= self._cached(samples):
                 if samples.shared:
                     X = X[None]
-                data = (where, X, y, weight, total, own, fold, state, knobs, factors, _index(batches, np.int32), trace)
-                compiled, tile = program(rule, self.dtype), max(1, min(16, (len(rows) + 63) // 64))
+                compiled, tile = program(self.dtype), max(1, min(16, (len(rows) + 63) // 64))
+                data = (at, rule_table(rule, state, knobs), X, y, weight, total, own, fold, state.phase, state.cost)
+                rest = (factors, _index(batches, np.int32), trace)
                 if len(rows) <= tile:  # threads would only be waited for
-                    compiled.descend_tile(0, tile, *data)
+                    compiled.descend_tile(0, tile, *data, *rest)
                 else:
-                    compiled.descend_resident(tile, *data)
+                    compiled.descend_resident(tile, *data, *rest)
             elif samples.shared:
-                compiled = program(rule, self.dtype, _walk(len(rows), samples))
-                compiled.descend_streamed(where, X, y, weight, total, fold, state, knobs, factors, trace)
+                compiled, table = program(self.dtype, _walk(len(rows), samples)), rule_table(rule, state, knobs)
+                end = (state.phase, state.cost, factors, trace)
+                compiled.descend_streamed(at, table, X, y, weight, total, fold, *end)
             else:
-                compiled = program(rule, self.dtype, _walk(1, samples))
+                compiled, none = program(self.dtype, _walk(1, samples)), _index(np.zeros(1))
                 for k, row in enumerate(rows):
-                    at = slice(k, k + 1)
-                    part = Knobs(*(a if a.ndim == 1 and a is knobs.penalised else a[at] for a in knobs))
-                    one = np.ascontiguousarray(trace[:, at])
-                    its = (X[row], y[row : row + 1], weight[row : row + 1], total[row : row + 1], _index(np.zeros(1)))
-                    compiled.descend_streamed(where, *its, State(*(a[at] for a in state)), part, factors, one)
-                    trace[:, at] = one
+                    here, its = slice(k, k + 1), slice(row, row + 1)
+                    now = State(*(a[here] for a in state))
+                    held = Knobs(*(a if a is knobs.penalised else a[here] for a in knobs))
+                    table, one = rule_table(rule, now, held), np.ascontiguousarray(trace[:, here])
+                    end = (now.phase, now.cost, factors, one)
+                    compiled.descend_streamed(at, table, X[row], y[its], weight[its], total[its], none, *end)
+                    trace[:, here] = one
         return state, trace if chunk.trace else None
+
+    def _kind(self, x: np.ndarray) -> Any:
+        return self.dtype if x.dtype.kind == "f" else np.int32
 
     def _held(self, x: Any) -> np.ndarray:
         return _held(np.ascontiguousarray(x, self.dtype))

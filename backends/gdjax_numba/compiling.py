@@ -1,6 +1,6 @@
 """Formula and rule, traced and written out, compiled, and kept on disk for the next process.
 
-A rule is joined with the walks. A formula is a program of its own, which they call: a new one compiles in a second.
+Each is a program of its own, which the walks call by its address: a new one compiles in a second, the walks once.
 """
 
 import hashlib
@@ -35,10 +35,10 @@ HEAD = '''"""{title}"""
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from numba import carray, njit, prange
 
 from gdjax.rule import RUNNING
-from gdjax_numba.indirect import at_address, pointwise_at
+from gdjax_numba.indirect import formula_at_address, pointer, pointwise_at, rule_at, rule_at_address
 from gdjax_numba.simd import dots, panel, transpose
 
 real = np.{dtype}
@@ -48,21 +48,21 @@ FLAGS = {{"reassoc", "contract", "nsz"}}
 COMMON = dict(nogil=True, error_model="numpy", fastmath=FLAGS, no_cfunc_wrapper=True)
 INNER = dict(COMMON, no_cpython_wrapper=True)
 ENTRY = dict(COMMON, cache={cache})
-formula = at_address(real, error_model="numpy", fastmath=FLAGS, cache={cache})
+CALLED = dict(error_model="numpy", fastmath=FLAGS, cache={cache})
+formula, rule = formula_at_address(real, **CALLED), rule_at_address(real, **CALLED)
 '''
 
 _lock = threading.Lock()
 
 
 @cache
-def program(rule: Rule, dtype: str, walk: str = walks.WALKS[0]) -> ModuleType:
-    """The compiled walks for one rule and dtype, and one walk over shared samples."""
-    calls, text = _rule_text(rule, np.dtype(dtype))
-    return _compiled(f"{rule}, {walk}", dtype, [f"CALLS = {calls}", *text], walks, f"walk = range_{walk}\n")
+def program(dtype: str, walk: str = walks.WALKS[0]) -> ModuleType:
+    """The compiled walks for one dtype, and one walk over shared samples."""
+    return _compiled(walk, dtype, [_template(walks), f"walk = range_{walk}\n"])
 
 
 @cache
-def address(formula: Formula, dtype: str) -> int:
+def formula_address(formula: Formula, dtype: str) -> int:
     """Where the compiled formula lies: `gdjax_numba.pointwise.pointwise`.
 
     Raises:
@@ -76,17 +76,38 @@ def address(formula: Formula, dtype: str) -> int:
             f"{error}: write it with operators and the namespace that its build(xp) receives, or use another backend"
         ) from error
     title = f"{formula.activation.name}, {formula.loss.name}"
-    found: int = _compiled(title, dtype, body, pointwise).pointwise.address
+    found: int = _compiled(title, dtype, [*body, _template(pointwise)]).pointwise.address
     return found
 
 
-def _compiled(title: str, dtype: str, body: list[str], template: ModuleType, end: str = "") -> ModuleType:
-    """The module that is `template` with `body` for what it imports from the head."""
+def rule_table(rule: Rule, state: State, knobs: Knobs) -> np.ndarray:
+    """What `rule_at` takes: the addresses of `argument` and `finish`, how often a step evaluates, and those of the
+    arrays, C-contiguous, integers int32; they must outlive it."""
+    arrays = (a.__array_interface__["data"][0] for a in (*state, *knobs))
+    table = np.array([*_rule_addresses(rule, state.point.dtype.name), *arrays], np.int64)
+    table.flags.writeable = False
+    return table
+
+
+@cache
+def _rule_addresses(rule: Rule, dtype: str) -> tuple[int, int, int]:
+    calls, text = _rule_text(rule, np.dtype(dtype))
+    module = _compiled(str(rule), dtype, text)
+    return module.argument.address, module.finish.address, calls
+
+
+def _template(module: ModuleType) -> str:
+    """A module without what it imports, whose place the head takes."""
+    return inspect.getsource(module).partition(MARK)[2]
+
+
+def _compiled(title: str, dtype: str, body: list[str]) -> ModuleType:
+    """The module that is `body` under the head."""
     folder = cache_folder("numba")
     title = f"{title}, {dtype}".replace("\\", "/").replace('"', "'")
     shape = f"{simd.TALL}, {simd.WIDE}"
     head = HEAD.format(title=title, dtype=dtype, shape=shape, cache=folder is not None)
-    source = "\n\n".join([head, *body, inspect.getsource(template).partition(MARK)[2], end])
+    source = "\n\n".join([head, *body])
     # numba's cache sees this file alone change, so its name carries all else that it depends on
     rest = inspect.getsource(simd) + inspect.getsource(indirect) + numba.__version__
     digest = hashlib.sha256((source + rest).encode()).hexdigest()[:20]
@@ -108,17 +129,23 @@ def _formula_text(formula: Formula, dtype: np.dtype) -> list[str]:
 
 
 def _rule_text(rule: Rule, dtype: np.dtype) -> tuple[int, list[str]]:
+    """How often a step evaluates, and the rule's two parts: where to evaluate, and the step taken then.
+
+    `argument` writes to theta[q] where neuron k is to be evaluated the `call`-th time; `finish` takes its step, given
+    costs[call, q] and gradients[call, q], and changes the state in place.
+    """
+
     def variable(text: str, kind: str, row: bool) -> Symbol:
         return Symbol("input", (text,), kind, row, dtype)
 
     def field(name: str) -> Symbol:
         if name in ROWS:
-            return variable(f"state.{name}[k, j]", "real", True)
-        return variable(f"state.{name}[k]", "real" if name in REAL_SCALARS else "int", False)
+            return variable(f"{name}[k, j]", "real", True)
+        return variable(f"{name}[k]", "real" if name in REAL_SCALARS else "int", False)
 
     def knob(name: str) -> Symbol:
         place = {"free": "[k, j]", "shift": "[k, j]", "scale": "[k, j]", "penalised": "[j]"}.get(name, "[k]")
-        return variable(f"knobs.{name}{place}", "int" if name == "limit" else "real", "j" in place)
+        return variable(f"{name}{place}", "int" if name == "limit" else "real", "j" in place)
 
     before = State(*map(field, State._fields))
     knobs = Knobs(*map(knob, Knobs._fields))
@@ -130,24 +157,29 @@ def _rule_text(rule: Rule, dtype: np.dtype) -> tuple[int, list[str]]:
         return variable(f"costs[{call}, q]", "real", False), variable(f"gradients[{call}, q, j]", "real", True)
 
     after = make_advance(Namespace(dtype), rule)(before, knobs, evaluate, variable("factor", "real", False))
-    lines = ["P = theta.shape[1]"]
+    views = ["P = theta.shape[1]"]
+    for place, symbol in enumerate((*before, *knobs), 3):
+        name, _, index = symbol.args[0].partition("[")
+        shape = {"k, j]": "(k + 1, P)", "j]": "(P,)", "k]": "(k + 1,)"}[index]
+        kind = "real" if symbol.kind == "real" else "np.int32"
+        views.append(f"{name} = carray(pointer(rule[{place}]), {shape}, {kind})")
+    lines = []
     for call, theta in enumerate(points):
         block = Block()
         block.rows([("theta[q, j]", theta)])
         lines += [f"if call == {call}:", *(f"    {line}" for line in block.lines)]
-    texts = [_define("argument(call, k, q, state, knobs, factor, theta, costs, gradients)", lines)]
 
     changed = [(name, symbol) for name, symbol in zip(State._fields, after) if symbol is not getattr(before, name)]
     block = Block()
-    block.lines.append("P = state.point.shape[1]")
-    scalars = [f"state.{name}[k] = {block.scalar(symbol)}" for name, symbol in changed if name not in ROWS]
-    block.rows([(f"state.{name}[k, j]", symbol) for name, symbol in changed if name in ROWS])
-    texts.append(_define("finish(k, q, state, knobs, factor, costs, gradients)", block.lines + scalars))
-    return len(points), texts
+    scalars = [f"{name}[k] = {block.scalar(symbol)}" for name, symbol in changed if name not in ROWS]
+    block.rows([(f"{name}[k, j]", symbol) for name, symbol in changed if name in ROWS])
+    given = "(call, k, q, rule, factor, theta, costs, gradients)"
+    parts = {"argument": lines, "finish": block.lines + scalars}
+    return len(points), [_define(name + given, [*views, *body, "return 0"], "rule") for name, body in parts.items()]
 
 
-def _define(signature: str, lines: list[str]) -> str:
-    return "@njit(**INNER)\ndef " + signature + ":\n" + "\n".join(f"    {line}" for line in lines)
+def _define(signature: str, lines: list[str], decorator: str = "njit(**INNER)") -> str:
+    return f"@{decorator}\ndef {signature}:\n" + "\n".join(f"    {line}" for line in lines)
 
 
 def _load(source: str, name: str, folder: Path | None) -> ModuleType:

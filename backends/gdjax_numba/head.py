@@ -6,18 +6,16 @@ import numpy as np
 from numba import njit, prange
 
 from gdjax.rule import RUNNING
-from gdjax_numba.indirect import pointwise_at
+from gdjax_numba.indirect import pointwise_at, rule_at
 from gdjax_numba.simd import TALL, WIDE, dots, panel, transpose
 
 __all__ = [
-    "CALLS", "ENTRY", "INNER", "RUNNING", "TALL", "WIDE", "Any", "argument", "cost", "dots", "finish", "formula",
-    "njit", "np", "panel", "pointwise_at", "prange", "real", "slope", "transpose", "walk",
+    "ENTRY", "INNER", "RUNNING", "TALL", "WIDE", "Any", "cost", "dots", "formula", "njit", "np", "panel",
+    "pointwise_at", "prange", "real", "rule_at", "slope", "transpose", "walk",
 ]  # fmt: skip
 
 real: Any = np.float32
 """The dtype of the arithmetic."""
-CALLS: int = 1
-"""How often the rule evaluates cost and gradient in one step."""
 INNER: dict[str, Any] = {}
 """Options of `njit`, for functions that only others here call."""
 ENTRY: dict[str, Any] = {}
@@ -25,7 +23,7 @@ ENTRY: dict[str, Any] = {}
 
 
 def formula(function: Any) -> Any:
-    """The decorator of what a program calls by address: `gdjax_numba.indirect.at_address`."""
+    """The decorator of what a program calls by address: `gdjax_numba.indirect.formula_at_address`."""
     return function
 
 
@@ -35,16 +33,6 @@ def cost(z: Any, y: Any) -> Any:
 
 def slope(z: Any, y: Any) -> Any:
     """Its derivative in z."""
-
-
-def argument(
-    call: Any, k: Any, q: Any, state: Any, knobs: Any, factor: Any, theta: Any, costs: Any, gradients: Any
-) -> None:
-    """Writes to theta[q] where neuron k is to be evaluated at the rule's `call`-th time."""
-
-
-def finish(k: Any, q: Any, state: Any, knobs: Any, factor: Any, costs: Any, gradients: Any) -> None:
-    """Takes neuron k's step, given costs[call, q] and gradients[call, q]; changes `state` in place."""
 
 
 def walk(

@@ -1,8 +1,8 @@
 """How the data is walked: blocks of rows for shared samples, whole runs in cache for each neuron's own.
 
-`gdjax_numba.compiling` puts the rule, written out by `gdjax_numba.emitting`, in the place of the import below and
-compiles the whole; its names are described in `gdjax_numba.head`. Floats of type `real` are the arithmetic's. A
-`formula` is the address of a program of its own, `gdjax_numba.pointwise`.
+`gdjax_numba.compiling` compiles this for each dtype, called `real`; `gdjax_numba.head` describes the names. A `formula`
+is the address of `gdjax_numba.pointwise`. A `rule` is a `gdjax_numba.compiling.rule_table`, of the arrays of a `State`,
+of which `phase` and `cost` are passed beside it.
 """
 
 # ruff: noqa: F403, F405
@@ -295,27 +295,27 @@ def evaluate_streamed(formula: Any, X: Any, y: Any, weight: Any, total: Any, fol
 
 
 @njit(**ENTRY)
-def descend_streamed(formula: Any, X: Any, y: Any, weight: Any, total: Any, fold: Any, state: Any, knobs: Any,
+def descend_streamed(formula: Any, rule: Any, X: Any, y: Any, weight: Any, total: Any, fold: Any, phase: Any, cost: Any,
                      factors: Any, trace: Any) -> None:  # fmt: skip
-    """A chunk of steps of A neurons in lockstep over shared samples; changes `state` in place."""
-    A, P = state.point.shape
+    """A chunk of steps of A neurons in lockstep over shared samples; changes the state in place."""
+    A, P, calls = len(phase), X.shape[1] + 1, rule[2]
     theta = np.empty((A, P), real)
-    costs = np.empty((CALLS, A), real)
-    gradients = np.empty((CALLS, A, P), real)
+    costs = np.empty((calls, A), real)
+    gradients = np.empty((calls, A, P), real)
     for i in range(len(factors)):
         running = False
         for k in range(A):
-            running |= state.phase[k] == RUNNING
+            running |= phase[k] == RUNNING
         if not running:
             break
-        for call in range(CALLS):
+        for call in range(calls):
             for k in range(A):
-                argument(call, k, k, state, knobs, factors[i], theta, costs, gradients)
+                rule_at(rule[0], call, k, k, rule, factors[i], theta, costs, gradients)
             evaluate_streamed(formula, X, y, weight, total, fold, theta, costs[call], gradients[call])
         for k in range(A):
-            finish(k, k, state, knobs, factors[i], costs, gradients)
+            rule_at(rule[1], 0, k, k, rule, factors[i], theta, costs, gradients)
             if len(trace):
-                trace[i, k] = state.cost[k]
+                trace[i, k] = cost[k]
 
 
 # Many neurons, each with samples that fit in a core's cache: one after the other runs all its steps there.
@@ -372,14 +372,14 @@ def load_batch(X: Any, y: Any, weight: Any, index: Any, by_feature: Any, by_row:
 
 
 @njit(**ENTRY)
-def descend_tile(part: Any, tile: Any, formula: Any, X: Any, y: Any, weight: Any, total: Any, rows: Any, fold: Any,
-                 state: Any, knobs: Any, factors: Any, batches: Any, trace: Any) -> None:  # fmt: skip
-    """A chunk of steps of the `part`-th `tile` of A neurons, each for itself; changes `state` in place.
+def descend_tile(part: Any, tile: Any, formula: Any, rule: Any, X: Any, y: Any, weight: Any, total: Any, rows: Any,
+                 fold: Any, phase: Any, cost: Any, factors: Any, batches: Any, trace: Any) -> None:  # fmt: skip
+    """A chunk of steps of the `part`-th `tile` of A neurons, each for itself; changes the state in place.
 
     X (G, N, D), y and weight (F, N) or (1, N), total (F,); neuron k takes X[rows[k]] and the rest of set fold[k].
     batches (steps, 1 or A, B), empty for full batches.
     """
-    A, P = state.point.shape
+    A, calls = len(phase), rule[2]
     N, D = X.shape[1:]
     length = batches.shape[2] if len(batches) else N
     blocks = (length + ROWS - 1) // ROWS
@@ -389,9 +389,9 @@ def descend_tile(part: Any, tile: Any, formula: Any, X: Any, y: Any, weight: Any
     shares = np.empty(blocks * ROWS, real)
     z = np.empty(blocks * ROWS, real)
     sums = np.empty(padded(D), real)
-    theta = np.empty((1, P), real)
-    costs = np.empty((CALLS, 1), real)
-    gradients = np.empty((CALLS, 1, P), real)
+    theta = np.empty((1, D + 1), real)
+    costs = np.empty((calls, 1), real)
+    gradients = np.empty((calls, 1, D + 1), real)
     loaded = -1
     for k in range(part * tile, min(A, part * tile + tile)):
         t, s = row_of(y, fold[k]), row_of(weight, fold[k])
@@ -404,29 +404,29 @@ def descend_tile(part: Any, tile: Any, formula: Any, X: Any, y: Any, weight: Any
                 targets[n] = y[t, n]
                 shares[n] = weight[s, n]
         for i in range(len(factors)):
-            running = state.phase[k] == RUNNING
+            running = phase[k] == RUNNING
             if not running and len(trace) == 0:
                 break
             if running and len(batches):
                 index = batches[i, min(k, batches.shape[1] - 1)]
                 mass = load_batch(X[rows[k]], y[t], weight[s], index, by_feature, by_row, targets, shares)
-            for call in range(CALLS if running else 0):
-                argument(call, k, 0, state, knobs, factors[i], theta, costs, gradients)
+            for call in range(calls if running else 0):
+                rule_at(rule[0], call, k, 0, rule, factors[i], theta, costs, gradients)
                 costs[call, 0] = evaluate_resident(formula, D, by_feature, by_row, targets, shares, mass, z, theta[0],
                                                    sums, gradients[call, 0])  # fmt: skip
             if running:
-                finish(k, 0, state, knobs, factors[i], costs, gradients)
+                rule_at(rule[1], 0, k, 0, rule, factors[i], theta, costs, gradients)
             if len(trace):
-                trace[i, k] = state.cost[k]
+                trace[i, k] = cost[k]
 
 
 @njit(**ENTRY, parallel=True)
-def descend_resident(tile: Any, formula: Any, X: Any, y: Any, weight: Any, total: Any, rows: Any, fold: Any, state: Any,
-                     knobs: Any, factors: Any, batches: Any, trace: Any) -> None:  # fmt: skip
+def descend_resident(tile: Any, formula: Any, rule: Any, X: Any, y: Any, weight: Any, total: Any, rows: Any, fold: Any,
+                     phase: Any, cost: Any, factors: Any, batches: Any, trace: Any) -> None:  # fmt: skip
     """All tiles, in parallel."""
     for part in prange((len(rows) + tile - 1) // tile):
-        descend_tile(np.int64(part), tile, formula, X, y, weight, total, rows, fold, state, knobs, factors, batches,
-                     trace)  # fmt: skip
+        descend_tile(np.int64(part), tile, formula, rule, X, y, weight, total, rows, fold, phase, cost, factors,
+                     batches, trace)  # fmt: skip
 
 
 @njit(**ENTRY, parallel=True)
