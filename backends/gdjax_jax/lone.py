@@ -16,7 +16,7 @@ from gdjax.samples import block_sums, weighted
 
 barrier: Any = lax.optimization_barrier
 
-STRIPS = 8
+STRIPS = 16
 """Strips of a block: what is read for each number that is written."""
 
 BLOCK_BYTES = 1 << 21
