@@ -29,6 +29,7 @@ def lone_sums(
     """Sums of weight * cost (1,) and of its gradient (1, P) over the rows X (N, D)."""
     rows, columns = X.shape
     block = 1 << max(8, (BLOCK_BYTES // (columns * X.dtype.itemsize)).bit_length() - 1)
+    block = min(block, 1 << (rows.bit_length() - 1))
     whole, strip = rows // block, block // STRIPS
     w, b = theta[:, :-1], theta[:, -1:]
 
