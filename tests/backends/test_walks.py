@@ -122,6 +122,18 @@ def test_one_neuron_on_jax_copies_no_block() -> None:
     assert program.memory_analysis().temp_size_in_bytes < BLOCK_BYTES / 2
 
 
+@pytest.mark.parametrize("N", [257, 5003])
+def test_one_neuron_on_jax_may_have_fewer_rows_than_a_block(N: int) -> None:
+    jax = pytest.importorskip("jax")
+    from gdjax_jax.lone import lone_sums
+
+    theta, samples = data(gdjax.backend("jax", dtype="float64", device="cpu"), N, 1)
+    with jax.enable_x64(True):
+        sums = lone_sums(RELU.pointwise(jax.numpy), jax.numpy.array(theta), *samples[:3], None)
+    for found, wanted in zip(sums, by_autodiff(theta, samples), strict=True):
+        np.testing.assert_allclose(found / samples.total, wanted, rtol=1e-12, atol=1e-13)
+
+
 @pytest.mark.parametrize(("N", "K"), [(200_003, 1), (50_001, 70)])
 def test_threads_do_not_show(N: int, K: int, monkeypatch: pytest.MonkeyPatch) -> None:
     from gdjax_numpy import ranges
