@@ -59,6 +59,7 @@ def open_parquet(path: str | os.PathLike[str], max_bytes: int | None = None) -> 
             # a column of a row group is read through a buffer: a row group may be larger than the memory
             opened = parquet.ParquetFile(file, buffer_size=_BUFFER, pre_buffer=False)
             yield from opened.iter_batches(most, row_groups=[piece], columns=list(wanted))
+        _give_back()
 
     return _source(label, names, table, _pieces(label, lengths, parts))
 
@@ -173,6 +174,13 @@ def _reading(label: str, path: str | os.PathLike[str], max_bytes: int | None) ->
         except (pyarrow.ArrowException, OSError, ValueError, KeyError, MemoryError, SystemError) as error:
             text = " ".join(str(error).split())[:120]
             raise FileError(f"{label}: cannot be read as its ending says ({text}); write it again") from error
+
+
+def _give_back() -> None:
+    """What Arrow's pool keeps of the memory that was freed, tens of MiB, goes to the system."""
+    import pyarrow
+
+    pyarrow.default_memory_pool().release_unused()
 
 
 def _checked(table: Any) -> Any:

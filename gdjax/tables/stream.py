@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from gdjax.errors import DataError, FileError
 from gdjax.stream import Block, Layout, Stream, ahead, block_rows
-from gdjax.tables.encoding import Place
+from gdjax.tables.encoding import Place, as_float
 from gdjax.tables.reading import Reading
 from gdjax.tables.source import Cells, Numbers, Texts
 
@@ -36,9 +36,9 @@ class TableStream(Stream):
 
     def __init__(self, reading: Reading, memory_limit: int) -> None:
         self._reading = reading
-        self._most = block_rows(len(reading.chosen), 8, memory_limit)
         assert reading.source.pieces is not None
         self._pieces = reading.source.pieces
+        self._most = block_rows(len(reading.chosen), self._itemsize(), memory_limit)
         self._first_rows = [0, *accumulate(self._pieces.rows)]
         summary: dict[str, Summary] = {}
         counts: list[tuple[int, ...]] = []
@@ -97,6 +97,16 @@ class TableStream(Stream):
             np.ones(len(row)) if weight is None else weight.astype(np.float64),
             row,
         )
+
+    def _itemsize(self) -> int:
+        """Bytes of a number of X, by one row."""
+        reading = self._reading
+        piece = next((number for number, rows in enumerate(self._pieces.rows) if rows), None)
+        if piece is None:
+            return 8
+        cells = next(self._pieces.read(piece, reading.chosen, reading.text, 1))
+        dtypes = (as_float(c.values).dtype if isinstance(c, Numbers) else np.dtype(float) for c in cells.values())
+        return np.result_type(*dtypes).itemsize
 
     def _cells(self, number: int) -> Iterator[Part]:
         """The cells of the rows that are not dropped, block by block, the rows' numbers, and where a cell stands."""
