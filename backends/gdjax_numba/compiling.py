@@ -53,6 +53,8 @@ formula, rule = formula_at_address(real, **CALLED), rule_at_address(real, **CALL
 '''
 
 _lock = threading.Lock()
+_loaded: dict[str, ModuleType] = {}
+"""Compiled once, however many threads or formulas of one text ask at a time; kept, as addresses in them are."""
 
 
 @cache
@@ -184,11 +186,14 @@ def _define(signature: str, lines: list[str], decorator: str = "njit(**INNER)") 
 
 def _load(source: str, name: str, folder: Path | None) -> ModuleType:
     with _lock:
+        if name in _loaded:
+            return _loaded[name]
         path = _write(source, name, folder or Path(tempfile.mkdtemp(prefix="gdjax-")))
         spec: Any = importlib.util.spec_from_file_location(name, path)
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module  # numba finds a cached function's globals by module name
         spec.loader.exec_module(module)
+        _loaded[name] = module
         return module
 
 
