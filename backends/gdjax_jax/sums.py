@@ -126,8 +126,7 @@ def mesh_of(X: Any) -> Mesh | None:
 
 
 def beside(samples: Samples) -> Samples:
-    """The samples with y and weights of own samples, large enough to have been spread, back beside X."""
-    if samples.shared:
+    """The samples with y and weights, where they are large enough to have been spread and X is not, back beside X."""
+    if samples.shared and mesh_of(samples.X) is not None:
         return samples
-    home = samples.X.sharding
-    return Samples(*(a if a is None or mesh_of(a) is None else jax.device_put(a, home) for a in samples))
+    return Samples(*(a if mesh_of(a) is None else jax.device_put(a, samples.X.sharding) for a in samples))
