@@ -130,8 +130,8 @@ class Slab:
     def _parts(self, count: int) -> list[slice]:
         """`count` neurons in parts whose Hessians are formed at one time."""
         size = self.free.shape[1]
-        step = max(1, MATRICES // size**2) if size <= DENSE else count
-        return [slice(start, start + step) for start in range(0, count, max(1, step))]
+        step = max(1, MATRICES // size**2 if size <= DENSE else count)
+        return [slice(start, start + step) for start in range(0, count, step)]
 
     def _examine(self, rows: np.ndarray, theta: np.ndarray, hessian: bool, eps: float) -> Examination:
         theta = np.asarray(theta, np.float64)
