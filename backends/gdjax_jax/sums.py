@@ -11,6 +11,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from gdjax.formulas import Formula, Pointwise
 from gdjax.samples import Samples, block_sums, weighted
+from gdjax_jax.lone import BLOCK_BYTES as LONE_BYTES
 from gdjax_jax.lone import barrier, lone_sums
 
 AXIS = "rows"
@@ -54,7 +55,7 @@ def evaluator(
     """
     X, y, weight, _, fold = samples
     rows = X.shape[0]
-    if not samples.shared or mesh is not None or not isinstance(rows, int) or block_rows(X, like) < rows:
+    if not samples.shared or mesh is not None or not isinstance(rows, int) or not one_block(X, like):
         return partial(evaluate, formula, samples=samples, mesh=mesh)
     pointwise = formula.pointwise(jnp)
     columns = jnp.concatenate([X.T.astype(like.dtype), jnp.ones((1, rows), like.dtype)])
@@ -72,7 +73,7 @@ def over_blocks(
 ) -> tuple[jax.Array, jax.Array]:
     """The sums of all rows: X is read once, and nothing of size N by K is stored."""
     rows = X.shape[0]
-    if not isinstance(rows, int) or block_rows(X, theta) >= rows:  # exported programs leave N open
+    if not isinstance(rows, int) or one_block(X, theta):  # exported programs leave N open
         return block_sums(jnp, pointwise, theta, X.astype(theta.dtype), y, weight, fold, matmul)
     by_products = partial(_by_products, pointwise)
     if len(theta) > 1:
@@ -87,7 +88,8 @@ def _by_products(
     pointwise: Pointwise, theta: jax.Array, X: jax.Array, y: jax.Array, weight: jax.Array, fold: jax.Array | None
 ) -> tuple[jax.Array, jax.Array]:
     """Two matrix products a block."""
-    rows, block = X.shape[0], block_rows(X, theta)
+    rows = X.shape[0]
+    block = min(block_rows(X, theta, BLOCK_BYTES), rows)
 
     def add(i: jax.Array, sums: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         # the last block begins early enough to be whole; the rows that it repeats weigh nothing
@@ -111,10 +113,15 @@ def _by_products(
     return lax.fori_loop(0, -(-rows // block), add, nothing)
 
 
-def block_rows(X: Any, theta: Any) -> int:
-    """Rows of a block, a power of two: a row of X, and pre-activation, cost and residual of each neuron."""
+def one_block(X: Any, theta: Any) -> bool:
+    """Whether all rows are one block; of one neuron's, no more than are faster so on CPU than in place."""
+    return block_rows(X, theta, BLOCK_BYTES if theta.shape[0] > 1 else LONE_BYTES) >= X.shape[0]
+
+
+def block_rows(X: Any, theta: Any, most: int) -> int:
+    """Rows of a block of `most` bytes, a power of two: a row of X, and z, cost and residual of each neuron."""
     each = X.shape[1] * X.dtype.itemsize + 3 * theta.shape[0] * theta.dtype.itemsize
-    return 1 << max(8, (BLOCK_BYTES // each).bit_length() - 1)
+    return 1 << max(8, (most // each).bit_length() - 1)
 
 
 def mesh_of(X: Any) -> Mesh | None:

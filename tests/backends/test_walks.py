@@ -110,16 +110,19 @@ def test_nothing_of_size_rows_by_neurons_is_stored() -> None:
     assert peak < 60_000 * 256 * 8 / 4
 
 
-def test_one_neuron_on_jax_copies_no_block() -> None:
+@pytest.mark.parametrize(("N", "D"), [(100_003, 64), (16_000, 100)])
+def test_one_neuron_on_jax_copies_no_block(N: int, D: int) -> None:
     jax = pytest.importorskip("jax")
     from gdjax_jax.lone import BLOCK_BYTES
-    from gdjax_jax.programs import cost_and_gradient
+    from gdjax_jax.sums import evaluator
 
     backend = gdjax.backend("jax", dtype="float32", device="cpu")
-    theta, samples = data(backend, 100_003, 64)
+    theta, samples = data(backend, N, D)
     with jax.enable_x64(False):
-        program = cost_and_gradient.lower(RELU, backend.asarray(theta), samples, None).compile()
-    assert program.memory_analysis().temp_size_in_bytes < BLOCK_BYTES / 2
+        step = jax.jit(lambda theta, samples: evaluator(RELU, theta, samples)(theta))
+        program = step.lower(backend.asarray(theta), samples).compile()
+    # of the rows after the last whole block, fewer than a block
+    assert program.memory_analysis().temp_size_in_bytes < BLOCK_BYTES
 
 
 @pytest.mark.parametrize("N", [257, 5003])
