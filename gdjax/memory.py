@@ -1,6 +1,16 @@
-"""Memory that runs out on the device: how it shows, and what is said."""
+"""Memory that runs out on the device, how it shows and what is said; and what is given back before it does."""
+
+import ctypes
+import sys
 
 from gdjax.errors import BackendError
+
+
+def give_back() -> None:
+    """Gives freed memory to the system: glibc keeps it for the thread that had it, a reader that has ended."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
 
 
 def out_of_memory(error: BaseException) -> bool:

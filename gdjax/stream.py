@@ -13,6 +13,8 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
+from gdjax.memory import give_back
+
 Item = TypeVar("Item")
 
 AHEAD = 2
@@ -251,3 +253,4 @@ def ahead(items: Generator[Item], depth: int = AHEAD) -> Generator[Item]:
     finally:
         ended.set()
         thread.join()
+        give_back()
