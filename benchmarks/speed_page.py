@@ -37,21 +37,17 @@ ASKED: tuple[tuple[str, str, str, str, float], ...] = (
 """(workload, backend or "" for the fastest, rival, what its seconds over the backend's are called, at least)"""
 
 BOUNDS = {
-    ("large", "numba"): "jit and torch take 4.7 and 8.6 times as long as reading X once, so that what is aimed at is "
-    "0.97 of the floor, and beyond it. Each row is read a second time, from the first cache, while the next are "
-    "fetched. Two, six and eight rows at once, neighbouring rows, blocks of 16 to 64 rows and prefetching by hand were "
-    "slower",
-    ("large", "jax"): "XLA copies each block of the loop and multiplies it by one row at half of what memory delivers. "
-    "Products in 2 to 32 parts, reductions in their place, blocks of 0.25 to 16 MiB from up to eight places, and no "
-    "loop at all, gained 0 to 15%",
-    ("devices", "jax, 2 host devices"): "the same, each device on one core",
+    ("large", "numba"): "jit and torch take about 4 and 3.4 times as long as reading X once: what is aimed at is beyond "
+    "the floor. Two runs gave 0.70 and 0.86 of it, as others used the machine. Each row is read a second time, from the "
+    "first cache, while the next are fetched. Two, six and eight rows at once, neighbouring rows, blocks of 16 to 64 "
+    "rows and prefetching by hand were slower",
+    ("large", "jax"): "two fused loops a block, one at the floor's speed, one from cache in half its time, and nothing "
+    "is fetched meanwhile. Both loops of neighbouring blocks side by side, 4 to 32 strips and blocks of 0.25 to 4 MiB "
+    "gained nothing",
+    ("devices", "jax, 2 host devices"): "the same: each device does on one core what one does on two",
     ("large", "numpy"): "the two products alone, on blocks in cache, take 0.63 of the textbook's time; the elementwise "
     "operations between them wait for the interpreter's lock that two threads share",
-    (
-        "sweep",
-        "jax",
-    ): "autodiff's own two products run at 0.4 of the matrix product, so that 2.5 times as fast would be "
-    "the floor itself",
+    ("sweep", "jax"): "2.3 to 2.6 in three runs, as others used the machine",
     (
         "fleet",
         "numba",
@@ -77,10 +73,11 @@ TAIL = """
   memory is fetched ahead of four streams; under 48 columns, blocks of 64 rows, whose dot products, slopes and part of
   the gradient are taken while the block is in the first cache. A neuron whose samples fit in a core's cache runs all
   steps of a chunk there. Sums over ranges are added in order in float64, so that the number of threads does not show.
-- **jax**: a loop over blocks of 4 MiB inside the program of a chunk; what fits in one block is held features by rows
-  for the whole chunk. With several host devices (`XLA_FLAGS` or `jax_num_cpu_devices`) each holds and walks its part
-  of the rows. `JaxBackend("float32", narrow=True)` keeps bfloat16 and float16 data as it is and computes in float32:
-  the gradient of the rounded data, and half the traffic; but XLA on CPU widens bfloat16 as a whole.
+- **jax**: a loop over blocks of rows inside the program of a chunk: for one neuron on CPU fused loops that read a block
+  of 2 MiB where it lies, for several two matrix products with a block of 8 MiB; what fits in one such block is held
+  features by rows for the whole chunk. With several host devices (`XLA_FLAGS` or `jax_num_cpu_devices`) each holds and
+  walks its part of the rows. `JaxBackend("float32", narrow=True)` keeps bfloat16 and float16 data as it is and computes
+  in float32: the gradient of the rounded data, and half the traffic; but XLA on CPU widens bfloat16 as a whole.
 - **numpy**: threads over fixed ranges of rows, added up in order, BLAS held to one thread in each, blocks of 4 MiB;
   fleets in tiles of 4 MiB.
 
