@@ -37,14 +37,13 @@ ASKED: tuple[tuple[str, str, str, str, float], ...] = (
 """(workload, backend or "" for the fastest, rival, what its seconds over the backend's are called, at least)"""
 
 BOUNDS = {
-    ("large", "numba"): "jit and torch take about 4 and 3.4 times as long as reading X once: what is aimed at is beyond "
-    "the floor. Two runs gave 0.70 and 0.86 of it, as others used the machine. Each row is read a second time, from the "
-    "first cache, while the next are fetched. Two, six and eight rows at once, neighbouring rows, blocks of 16 to 64 "
-    "rows and prefetching by hand were slower",
-    ("large", "jax"): "two fused loops a block, one at the floor's speed, one from cache in half its time, and nothing "
-    "is fetched meanwhile. Both loops of neighbouring blocks side by side, 4 to 32 strips and blocks of 0.25 to 4 MiB "
-    "gained nothing",
-    ("devices", "jax, 2 host devices"): "the same: each device does on one core what one does on two",
+    ("large", "numba"): "jit and torch take about 4 and 3.4 times as long as reading X once: what is aimed at is "
+    "beyond the floor. Two runs gave 0.70 and 0.86 of it, as others used the machine. Each row is read a second time, "
+    "from the first cache, while the next are fetched. Two, six and eight rows at once, neighbouring rows, blocks of 16 "
+    "to 64 rows and prefetching by hand were slower",
+    ("devices", "jax, 2 host devices"): "two fused loops a block, one at the floor's speed, one from cache in half its "
+    "time, and nothing is fetched meanwhile, on two devices as on one. Both loops of neighbouring blocks side by side, "
+    "4 to 32 strips and blocks of 0.25 to 4 MiB gained nothing",
     ("large", "numpy"): "the two products alone, on blocks in cache, take 0.63 of the textbook's time; the elementwise "
     "operations between them wait for the interpreter's lock that two threads share",
     ("sweep", "jax"): "2.3 to 2.6 in three runs, as others used the machine",
