@@ -19,8 +19,6 @@ BROAD = 48
 """Columns from which rows are long enough to be taken by themselves, not in blocks."""
 WALKS = ("narrow", "broad", "many")
 """Of shared samples: of one neuron under BROAD columns, of one, of several. A program is compiled for one of them."""
-TOGETHER, NEAR = 4, 1 << 12
-"""Rows of each quarter of a range that the formula is given at once; fewer where rows have more than NEAR numbers."""
 NEURONS = 64
 """Neurons that pass over the data together."""
 
@@ -164,38 +162,28 @@ def range_broad(formula: Any, X: Any, ys: Any, weights: Any, fold: Any, start: A
     D = X.shape[1]
     w = theta[:D].copy()
     gradient = np.empty(D, real)
-    together = max(1, min(TOGETHER, NEAR // (4 * D)))
-    z = np.empty(4 * TOGETHER, real)
-    targets, shares = np.empty(4 * TOGETHER, real), np.empty(4 * TOGETHER, real)
+    z, targets, shares = np.empty(4, real), np.empty(4, real), np.empty(4, real)
     out[:] = 0
     each = (stop - start) // 4
     for part in range(start, start + each, FLUSH * ROWS // 4):
         gradient[:] = 0
-        end = min(start + each, part + FLUSH * ROWS // 4)
-        for at in range(part, end, together):
-            rows = min(together, end - at)
-            for i in range(rows):
-                n = at + i
-                n1, n2, n3 = n + each, n + 2 * each, n + 3 * each
-                z0, z1, z2, z3 = real(0), real(0), real(0), real(0)
-                for j in range(D):
-                    z0 += X[n, j] * w[j]
-                    z1 += X[n1, j] * w[j]
-                    z2 += X[n2, j] * w[j]
-                    z3 += X[n3, j] * w[j]
-                z[4 * i], z[4 * i + 1], z[4 * i + 2], z[4 * i + 3] = z0, z1, z2, z3
-                for q in range(4):
-                    targets[4 * i + q] = y[n + q * each]
-                    shares[4 * i + q] = weight[n + q * each]
-            c, r = pointwise_at(formula, z[: 4 * rows], theta[D], targets, shares)
+        for n in range(part, min(start + each, part + FLUSH * ROWS // 4)):
+            n1, n2, n3 = n + each, n + 2 * each, n + 3 * each
+            z0, z1, z2, z3 = real(0), real(0), real(0), real(0)
+            for j in range(D):
+                z0 += X[n, j] * w[j]
+                z1 += X[n1, j] * w[j]
+                z2 += X[n2, j] * w[j]
+                z3 += X[n3, j] * w[j]
+            z[0], z[1], z[2], z[3] = z0, z1, z2, z3
+            targets[0], targets[1], targets[2], targets[3] = y[n], y[n1], y[n2], y[n3]
+            shares[0], shares[1], shares[2], shares[3] = weight[n], weight[n1], weight[n2], weight[n3]
+            c, r = pointwise_at(formula, z, theta[D], targets, shares)
             out[D + 1] += c
             out[D] += r
-            for i in range(rows):
-                n = at + i
-                n1, n2, n3 = n + each, n + 2 * each, n + 3 * each
-                r0, r1, r2, r3 = z[4 * i], z[4 * i + 1], z[4 * i + 2], z[4 * i + 3]
-                for j in range(D):
-                    gradient[j] += (r0 * X[n, j] + r1 * X[n1, j]) + (r2 * X[n2, j] + r3 * X[n3, j])
+            r0, r1, r2, r3 = z[0], z[1], z[2], z[3]
+            for j in range(D):
+                gradient[j] += (r0 * X[n, j] + r1 * X[n1, j]) + (r2 * X[n2, j] + r3 * X[n3, j])
         for j in range(D):
             out[j] += gradient[j]
     for n in range(start + 4 * each, stop):
