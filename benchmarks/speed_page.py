@@ -38,7 +38,7 @@ ASKED: tuple[tuple[str, str, str, str, float], ...] = (
 
 BOUNDS = {
     ("large", "numba"): "jit and torch take about 4 and 3.4 times as long as reading X once: what is aimed at is "
-    "beyond the floor. Two runs gave 0.70 and 0.86 of it, as others used the machine. Each row is read a second time, "
+    "beyond the floor. Two runs gave 0.78 and 0.86 of it, as others used the machine. Each row is read a second time, "
     "from the first cache, while the next are fetched. Two, six and eight rows at once, neighbouring rows, blocks of "
     "16 to 64 rows and prefetching by hand were slower",
     ("devices", "jax, 2 host devices"): "two fused loops a block, one at the floor's speed, one from cache in half its "
