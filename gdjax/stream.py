@@ -172,8 +172,8 @@ class Stream(ABC):
 
 
 def block_rows(columns: int, itemsize: int, memory_limit: int) -> int:
-    """Rows of a block: a power of two, so that few shapes are compiled; a block is a 64th of the limit at most."""
-    rows = min(BLOCK_BYTES, memory_limit // 64) // max(1, columns * itemsize)
+    """Rows of a block: a power of two, so that few shapes are compiled; a block is a 32nd of the limit at most."""
+    rows = min(BLOCK_BYTES, memory_limit // 32) // max(1, columns * itemsize)
     return 1 << max(0, int(rows).bit_length() - 1)
 
 
@@ -187,7 +187,7 @@ class ArrayStream(Stream):
         y: (N,)
         weight: (N,) float64 >= 0, or None for 1 each; rows of weight 0 are left out.
         features: D names.
-        memory_limit: bytes; a block takes a 64th of it at most.
+        memory_limit: bytes; a block takes a 32nd of it at most.
     """
 
     direct = True
