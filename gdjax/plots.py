@@ -175,7 +175,7 @@ class Plots:
         if fold is not None and (fold >= 0).any():
             kept = fold >= 0
         # an automatic rate, NaN, has no place on an axis
-        over = [n for n in varied(run) if n != "fold" and len(np.unique(run.swept[n][~np.isnan(run.swept[n])])) > 1]
+        over = [n for n in run.swept if n != "fold" and len(np.unique(run.swept[n][~np.isnan(run.swept[n])])) > 1]
         figure, axes = _figure(wide=6.4, high=4.2)
         label = "cost" if run.validation_cost is None else "validation cost"
         if len(over) < 2:

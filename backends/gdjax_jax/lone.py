@@ -5,6 +5,7 @@ fused loop takes. So each reader has a slice of its own, and the sum over rows i
 of a block into an array of a strip's size, whose rows are summed at the end.
 """
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -15,6 +16,7 @@ from gdjax.formulas import Pointwise
 from gdjax.samples import block_sums, weighted
 
 barrier: Any = lax.optimization_barrier
+matmul = partial(jnp.matmul, precision=lax.Precision.HIGHEST)
 
 STRIPS = 16
 """Strips of a block: what is read for each number that is written."""
@@ -38,7 +40,7 @@ def lone_sums(
 
     def add(i: jax.Array, sums: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array, jax.Array]:
         start = i * block
-        z = jnp.matmul(w, part(X, start, block).T, precision=lax.Precision.HIGHEST) + b
+        z = matmul(w, part(X, start, block).T) + b
         sample = weighted(jnp, pointwise, z, part(y, start, block, -1), part(weight, start, block, -1), fold)
         # or XLA would compute the residual anew for each column
         each, residual = barrier(sample)
@@ -52,5 +54,5 @@ def lone_sums(
     nothing = jnp.zeros(strip, theta.dtype), jnp.zeros((strip, columns), theta.dtype), jnp.zeros(strip, theta.dtype)
     cost, slopes, bias = lax.fori_loop(0, whole, add, nothing)
     rest = slice(whole * block, rows)
-    last = block_sums(jnp, pointwise, theta, X[rest].astype(theta.dtype), y[..., rest], weight[:, rest], fold)
+    last = block_sums(jnp, pointwise, theta, X[rest].astype(theta.dtype), y[..., rest], weight[:, rest], fold, matmul)
     return cost.sum() + last[0], jnp.append(slopes.sum(axis=0), bias.sum()) + last[1]

@@ -14,9 +14,10 @@ from gdjax.formulas import Formula
 from gdjax.protocol import Chunk
 from gdjax.rule import RUNNING, STATIONARY, Knobs, Rule, State, make_advance
 from gdjax.samples import Samples, block_sums
+from gdjax_jax.lone import matmul
 from gdjax_jax.packing import Layout, Packed, layout_of, pack, unpack
 from gdjax_jax.scope import scope
-from gdjax_jax.sums import evaluate, evaluator, matmul, mesh_of
+from gdjax_jax.sums import evaluate, evaluator, mesh_of
 
 TILE_BYTES = 1 << 18
 """A tile of neurons and their samples stay in cache for a whole chunk of steps."""

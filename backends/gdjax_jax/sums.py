@@ -12,7 +12,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from gdjax.formulas import Formula, Pointwise
 from gdjax.samples import Samples, block_sums, weighted
 from gdjax_jax.lone import BLOCK_BYTES as LONE_BYTES
-from gdjax_jax.lone import barrier, lone_sums
+from gdjax_jax.lone import barrier, lone_sums, matmul
 
 AXIS = "rows"
 P: Any = PartitionSpec
@@ -21,7 +21,6 @@ BLOCK_BYTES = 1 << 23
 """What a block of rows and the values computed from it take: for 1,024 neurons the fastest, with 16, of 1 to 32 MiB."""
 
 psum: Any = lax.psum
-matmul = partial(jnp.matmul, precision=lax.Precision.HIGHEST)
 
 
 def evaluate(
