@@ -1,5 +1,6 @@
 """The page as a real headless browser renders it: two widths, light and dark, no request, no console error."""
 
+import dataclasses
 import html
 import http.server
 import json
@@ -83,6 +84,9 @@ document.getElementById('probe').textContent = JSON.stringify({
     return [r.width, r.height, e.getAttribute('aria-label')]; }),
   headings: [...document.querySelectorAll('h1,h2')].map(e => [e.tagName, e.textContent.trim()]),
   status: document.getElementById('status').innerText,
+  tone: getComputedStyle(document.querySelector('#status p')).color,
+  tones: Object.fromEntries(['good', 'fair', 'bad'].map(name => [name,
+    getComputedStyle(document.documentElement).getPropertyValue('--' + name)])),
   first: [...document.querySelectorAll('#models-table tbody tr')].map(
     e => e.querySelector('.good,.fair,.bad').innerText),
   names: [...document.querySelectorAll('tbody th')].map(e => {
@@ -209,6 +213,28 @@ def test_status_in_words_and_failures_first(pages, runs, tmp_path):
     diverged = probe(pages / "diverged.html", tmp_path, 1400, dark=False)
     assert "It diverged" in diverged["status"]
     assert "largest stable learning_rate" in diverged["status"]
+
+
+TONES = {
+    "good": {"converged": 97},
+    "fair": {"converged": 97, "too_few_rows": 2, "dead": 1},
+    "fair, none certified": {"max_steps": 5},
+    "fair, half of them": {"converged": 1, "bad_data": 1},
+    "bad": {"converged": 3, "dead": 2, "diverged": 2},
+}
+
+
+@needs_browser
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("case", TONES)
+def test_the_tone_of_a_fleet_is_that_of_most_of_it(tmp_path, case, dark):
+    status = np.repeat(list(TONES[case]), list(TONES[case].values()))
+    keys = np.repeat(np.arange(len(status)), 3)
+    run = gdjax.fit(gdjax.Neuron("identity"), keys[:, None] % 2, keys, groups=keys, steps=1, backend="numpy")
+    write(dataclasses.replace(run, status=status), tmp_path / "page.html", verify=False)
+    seen = probe(tmp_path / "page.html", tmp_path, 1000, dark)
+    red, green, blue = (int(seen["tones"][case.partition(",")[0]].strip()[i : i + 2], 16) for i in (1, 3, 5))
+    assert seen["tone"] == f"rgb({red}, {green}, {blue})"
 
 
 class Balance(HTMLParser):

@@ -25,7 +25,7 @@ SHORT_WORDS = {
     "converged": "certified to be at the optimum",
     "max_steps": "stopped without a certificate",
     "diverged": "diverged; best finite parameters",
-    "dead": "no gate opens",
+    "dead": "dead, no gate opens",
     "too_few_rows": "too few rows, not trained",
     "bad_data": "bad data, not trained",
 }
@@ -79,6 +79,7 @@ def render(run: Run, *, data: Data | None = None, verify: bool = True) -> str:
     return template.render(
         title=_title(run, target),
         run=run,
+        status_tone=_tone_of_all(run),
         status_words=_status_words(run),
         facts=_facts(run, target),
         pictures=[p._replace(svg=Markup(p.svg)) for p in _pictures(run, data)],
@@ -117,13 +118,25 @@ def _tone(status: str) -> str:
     return {"converged": "good", "max_steps": "fair"}.get(status, "bad")
 
 
+def _tone_of_all(run: Run) -> str:
+    """A fleet's tone is of most of it: one group that failed among many makes it fair, not bad."""
+    if run.single:
+        return _tone(run.status)
+    counts = run.counts()
+    if set(counts) == {"converged"}:
+        return "good"
+    failed = sum(n for name, n in counts.items() if _tone(name) == "bad")
+    return "bad" if 2 * failed > run.models else "fair"
+
+
 def _status_words(run: Run) -> list[str]:
     if run.single:
         words = [WORDS.get(run.status, run.status)]
         if run.reason:
             words.append(_sentence(run.reason))
         return words
-    parts = [f"{n:,} of {run.models:,} {SHORT_WORDS[name]}" for name, n in _counts(run)[::-1]]
+    best_first = sorted(_counts(run), key=lambda item: -_rank(item[0]))
+    parts = [f"{n:,} of {run.models:,} {SHORT_WORDS[name]}" for name, n in best_first]
     return ["; ".join(parts) + "."]
 
 
