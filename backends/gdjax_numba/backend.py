@@ -12,6 +12,7 @@ from gdjax.protocol import Chunk
 from gdjax.rule import Knobs, Rule, State
 from gdjax.samples import Samples
 from gdjax_numba.compiling import formula_address, program, rule_table
+from gdjax_numba.keeping import ready
 from gdjax_numba.walks import BROAD
 
 RESIDENT_BYTES = 1 << 19
@@ -71,14 +72,12 @@ class NumbaBackend:
         costs, gradients = np.empty(len(theta), self.dtype), np.empty(theta.shape, self.dtype)
         X, y, weight, total = map(self._held, samples[:4])
         at = formula_address(formula, self.dtype)
-        with _threads:
-            if samples.shared:
-                data = (X, np.atleast_2d(y), weight, total)
-                fold = np.zeros(len(theta)) if samples.fold is None else samples.fold
-                compiled = program(self.dtype, _walk(len(theta), samples))
-                compiled.evaluate_streamed(at, *data, _index(fold), theta, costs, gradients)
-            else:
-                program(self.dtype).evaluate_own(at, X, y, weight, total, theta, costs, gradients)
+        if samples.shared:
+            fold = np.zeros(len(theta)) if samples.fold is None else samples.fold
+            walk = program(self.dtype, _walk(len(theta), samples)).evaluate_streamed
+            _call(walk, at, X, np.atleast_2d(y), weight, total, _index(fold), theta, costs, gradients)
+        else:
+            _call(program(self.dtype).evaluate_own, at, X, y, weight, total, theta, costs, gradients)
         return costs, gradients
 
     def descend(
@@ -98,31 +97,30 @@ class NumbaBackend:
             fold = own = _index(rows)
         batches = np.zeros((0, 1, 1)) if chunk.batches is None else chunk.batches
         at = formula_address(formula, self.dtype)
-        with _threads:
-            if chunk.batches is not None or X.nbytes // (1 if samples.shared else len(X)) <= self._cached(samples):
-                if samples.shared:
-                    X = X[None]
-                compiled, tile = program(self.dtype), max(1, min(16, (len(rows) + 63) // 64))
-                data = (at, rule_table(rule, state, knobs), X, y, weight, total, own, fold, state.phase, state.cost)
-                rest = (factors, _index(batches, np.int32), trace)
-                if len(rows) <= tile:  # threads would only be waited for
-                    compiled.descend_tile(0, tile, *data, *rest)
-                else:
-                    compiled.descend_resident(tile, *data, *rest)
-            elif samples.shared:
-                compiled, table = program(self.dtype, _walk(len(rows), samples)), rule_table(rule, state, knobs)
-                end = (state.phase, state.cost, factors, trace)
-                compiled.descend_streamed(at, table, X, y, weight, total, fold, *end)
+        if chunk.batches is not None or X.nbytes // (1 if samples.shared else len(X)) <= self._cached(samples):
+            if samples.shared:
+                X = X[None]
+            compiled, tile = program(self.dtype), max(1, min(16, (len(rows) + 63) // 64))
+            data = (at, rule_table(rule, state, knobs), X, y, weight, total, own, fold, state.phase, state.cost)
+            rest = (factors, _index(batches, np.int32), trace)
+            if len(rows) <= tile:  # threads would only be waited for
+                _call(compiled.descend_tile, 0, tile, *data, *rest)
             else:
-                compiled, none = program(self.dtype, _walk(1, samples)), _index(np.zeros(1))
-                for k, row in enumerate(rows):
-                    here, its = slice(k, k + 1), slice(row, row + 1)
-                    now = State(*(a[here] for a in state))
-                    held = Knobs(*(a if a is knobs.penalised else a[here] for a in knobs))
-                    table, one = rule_table(rule, now, held), np.ascontiguousarray(trace[:, here])
-                    end = (now.phase, now.cost, factors, one)
-                    compiled.descend_streamed(at, table, X[row], y[its], weight[its], total[its], none, *end)
-                    trace[:, here] = one
+                _call(compiled.descend_resident, tile, *data, *rest)
+        elif samples.shared:
+            walk, table = program(self.dtype, _walk(len(rows), samples)), rule_table(rule, state, knobs)
+            end = (state.phase, state.cost, factors, trace)
+            _call(walk.descend_streamed, at, table, X, y, weight, total, fold, *end)
+        else:
+            walk, none = program(self.dtype, _walk(1, samples)), _index(np.zeros(1))
+            for k, row in enumerate(rows):
+                here, its = slice(k, k + 1), slice(row, row + 1)
+                now = State(*(a[here] for a in state))
+                held = Knobs(*(a if a is knobs.penalised else a[here] for a in knobs))
+                table, one = rule_table(rule, now, held), np.ascontiguousarray(trace[:, here])
+                end = (now.phase, now.cost, factors, one)
+                _call(walk.descend_streamed, at, table, X[row], y[its], weight[its], total[its], none, *end)
+                trace[:, here] = one
         return state, trace if chunk.trace else None
 
     def _kind(self, x: np.ndarray) -> Any:
@@ -133,6 +131,13 @@ class NumbaBackend:
 
     def _cached(self, samples: Samples) -> int:
         return RESIDENT_BYTES if samples.shared else OWN_BYTES
+
+
+def _call(function: Any, *arguments: Any) -> None:
+    """Calls a compiled function once no other thread does; what is compiled first keeps no thread waiting."""
+    ready(function, *arguments)
+    with _threads:
+        function(*arguments)
 
 
 def _walk(neurons: int, samples: Samples) -> str:

@@ -3,27 +3,20 @@
 Each is a program of its own, which the walks call by its address: a new one compiles in a second, the walks once.
 """
 
-import hashlib
-import importlib.util
 import inspect
-import os
-import sys
-import tempfile
-import threading
 from functools import cache
-from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import numba
 import numpy as np
 
-from gdjax.caching import cache_folder
+import gdjax.rule
 from gdjax.errors import UsageError
 from gdjax.formulas import Formula
 from gdjax.rule import Knobs, Rule, State, make_advance
 from gdjax_numba import indirect, pointwise, simd, walks
 from gdjax_numba.emitting import Block
+from gdjax_numba.keeping import load
 from gdjax_numba.tracing import Namespace, NotTraceable, Symbol
 
 MARK = "# --- head ---\n"
@@ -51,10 +44,6 @@ ENTRY = dict(COMMON, cache={cache})
 CALLED = dict(error_model="numpy", fastmath=FLAGS, cache={cache})
 formula, rule = formula_at_address(real, **CALLED), rule_at_address(real, **CALLED)
 '''
-
-_lock = threading.Lock()
-_loaded: dict[str, ModuleType] = {}
-"""Compiled once, however many threads or formulas of one text ask at a time; kept, as addresses in them are."""
 
 
 @cache
@@ -105,15 +94,18 @@ def _template(module: ModuleType) -> str:
 
 def _compiled(title: str, dtype: str, body: list[str]) -> ModuleType:
     """The module that is `body` under the head."""
-    folder = cache_folder("numba")
     title = f"{title}, {dtype}".replace("\\", "/").replace('"', "'")
     shape = f"{simd.TALL}, {simd.WIDE}"
-    head = HEAD.format(title=title, dtype=dtype, shape=shape, cache=folder is not None)
-    source = "\n\n".join([head, *body])
-    # numba's cache sees this file alone change, so its name carries all else that it depends on
-    rest = inspect.getsource(simd) + inspect.getsource(indirect) + numba.__version__
-    digest = hashlib.sha256((source + rest).encode()).hexdigest()[:20]
-    return _load(source, f"gdjax_numba_{digest}", folder)
+
+    def text(kept: bool) -> str:
+        return "\n\n".join([HEAD.format(title=title, dtype=dtype, shape=shape, cache=kept), *body])
+
+    return load(text, _outside())
+
+
+def _outside() -> str:
+    """What the head imports: code by its source, a number by its value."""
+    return inspect.getsource(simd) + inspect.getsource(indirect) + numba.__version__ + f"RUNNING = {gdjax.rule.RUNNING}"
 
 
 def _formula_text(formula: Formula, dtype: np.dtype) -> list[str]:
@@ -182,27 +174,3 @@ def _rule_text(rule: Rule, dtype: np.dtype) -> tuple[int, list[str]]:
 
 def _define(signature: str, lines: list[str], decorator: str = "njit(**INNER)") -> str:
     return f"@{decorator}\ndef {signature}:\n" + "\n".join(f"    {line}" for line in lines)
-
-
-def _load(source: str, name: str, folder: Path | None) -> ModuleType:
-    with _lock:
-        if name in _loaded:
-            return _loaded[name]
-        path = _write(source, name, folder or Path(tempfile.mkdtemp(prefix="gdjax-")))
-        spec: Any = importlib.util.spec_from_file_location(name, path)
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module  # numba finds a cached function's globals by module name
-        spec.loader.exec_module(module)
-        _loaded[name] = module
-        return module
-
-
-def _write(source: str, name: str, folder: Path) -> Path:
-    path = folder / f"{name}.py"
-    if not path.exists():
-        # complete or absent: other processes may be at the same
-        handle, draft = tempfile.mkstemp(dir=folder, suffix=".tmp")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(source)
-        os.replace(draft, path)
-    return path
