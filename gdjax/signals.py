@@ -1,8 +1,9 @@
 """SIGINT and SIGTERM: a run ends at the edge of its chunk, with its checkpoint, and the program with 130 or 143."""
 
 import signal
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Protocol
@@ -24,6 +25,8 @@ class Stop:
         self._callback = callback
 
     def __call__(self, event: Event) -> bool:
+        if _asked:
+            raise SystemExit(128 + _asked[0])
         wanted = self._callback is not None and self._callback(event) is True
         return wanted or self.received is not None
 
@@ -38,9 +41,13 @@ class _Handler(Protocol):
 
 
 @contextmanager
-def stop_at_edges(callback: Callback | None = None) -> Iterator[Stop]:
+def stop_at_edges(callback: Callback | None = None, heard: Callable[[int], object] | None = None) -> Iterator[Stop]:
     """While it lasts, a first SIGINT or SIGTERM is remembered by the `Stop` it gives, which is to be the `callback=` of
     `gdjax.fit`; a second one does what it did before. Outside the main thread, it does nothing.
+
+    Args:
+        callback: called at the edges, too.
+        heard: called with the number of the first signal when it comes: an edge may be far, behind a compilation.
 
     >>> with stop_at_edges() as stop:
     ...     signal.raise_signal(signal.SIGTERM)
@@ -53,6 +60,8 @@ def stop_at_edges(callback: Callback | None = None) -> Iterator[Stop]:
     def remember(number: int, frame: FrameType | None) -> None:
         stop.received = number
         _install(before)
+        if heard is not None:
+            heard(number)
 
     with _handled(remember, before):
         if _asked:
@@ -67,16 +76,28 @@ _asked: list[int] = []
 @contextmanager
 def exit_codes() -> Iterator[None]:
     """While it lasts, SIGINT and SIGTERM raise `SystemExit` with 130 and 143, so that `finally` clauses run. One that
-    is swallowed is raised again by `stop_at_edges` before a run begins, and at the end."""
+    is swallowed is raised again: where Python itself did, in a callback, at once; else by `Stop` before a run begins
+    and at each edge, and at the end."""
 
     def leave(number: int, frame: FrameType | None) -> None:
         _asked.append(number)
         raise SystemExit(128 + number)
 
+    unraisable = sys.unraisablehook
+
+    def again(lost: "sys.UnraisableHookArgs") -> None:
+        if _asked and isinstance(lost.exc_value, SystemExit):
+            # from a thread, and later: what is raised in this call is lost, too
+            threading.Timer(0.01, signal.raise_signal, (_asked[0],)).start()
+        else:
+            unraisable(lost)
+
     with _handled(leave, {}):
+        sys.unraisablehook = again
         try:
             yield
         finally:
+            sys.unraisablehook = unraisable
             if _asked:
                 first = _asked[0]
                 _asked.clear()

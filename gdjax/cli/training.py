@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from gdjax.cli.options import OutputOptions
 from gdjax.cli.output import print_json, run_json
 from gdjax.errors import printable
 from gdjax.progress import shown
-from gdjax.signals import stop_at_edges
+from gdjax.signals import Stop, stop_at_edges
 
 if TYPE_CHECKING:
     from gdjax.run import Run
@@ -33,12 +35,18 @@ def train(
     """Call ``fit(callback=...)``, tell what came of it, save it, and return the exit code."""
     began = time.perf_counter()
     visible = not output.quiet and sys.stderr.isatty()
-    with shown(visible) as bar, stop_at_edges(bar) as stop:
-        run = fit(callback=stop)
+    with shown(visible) as bar:
+        if checkpoint is None:
+            # nothing is kept, so that there is no edge to wait for
+            stop = Stop(bar)
+            with _told():
+                run = fit(callback=stop)
+        else:
+            with stop_at_edges(bar, _heard) as stop:
+                run = fit(callback=stop)
     seconds = time.perf_counter() - began
     if stop.received is not None:
-        again = f"the same command goes on from {checkpoint}" if checkpoint else "pass --checkpoint to go on from there"
-        print(f"gdjax: stopped between two chunks; {again}", file=sys.stderr)
+        print(f"gdjax: stopped between two chunks; the same command goes on from {checkpoint}", file=sys.stderr)
         return stop.exit_code
     run = dataclasses.replace(run, source=table.recipe)
     if output.output is not None:
@@ -53,6 +61,23 @@ def train(
 
             console().print(safe(f"saved to {output.output}"))
     return exit_code(run, strict)
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except SystemExit:
+        print("gdjax: stopped; with --checkpoint FILE the same command would go on from there", file=sys.stderr)
+        raise
+
+
+def _heard(_: int) -> None:
+    """On a terminal, says what is waited for. It may have come in the middle of a print, so it does not print."""
+    if sys.stderr.isatty():
+        line = "gdjax: stopping at the edge of this chunk, for the checkpoint; once more stops at once"
+        with contextlib.suppress(OSError):
+            os.write(sys.stderr.fileno(), f"\r\x1b[2K{line}\r\n".encode())
 
 
 def _warn(run: Run) -> None:

@@ -5,19 +5,24 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
 import threading
 import time
+import weakref
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import gdjax
 from gdjax import checkpoint
-from gdjax.signals import exit_codes, stop_at_edges
+from gdjax.cli.options import OutputOptions
+from gdjax.cli.training import train
+from gdjax.signals import Stop, exit_codes, stop_at_edges
 
 STEPS = 6_000
 
@@ -102,6 +107,74 @@ def _caught(process: int, number: int) -> bool:
         if line.startswith("SigCgt:"):
             return bool(int(line.split()[1], 16) >> (number - 1) & 1)
     return False
+
+
+def swallowed() -> None:
+    """A signal while a callback runs, in which Python loses what is raised: compilers have many."""
+
+    class Thing:
+        pass
+
+    thing = Thing()
+    held = weakref.ref(thing, lambda _: signal.raise_signal(signal.SIGINT))
+    del thing
+    assert held() is None
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        pass
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_without_a_checkpoint_it_ends_at_once(lost: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    begun: list[str] = []
+
+    def fit(callback: object) -> Any:
+        if lost:
+            swallowed()
+        else:
+            signal.raise_signal(signal.SIGINT)
+        begun.append("went on")
+
+    with pytest.raises(SystemExit) as left, exit_codes():
+        train(fit, None, OutputOptions(), None, lambda *_: None, strict=False)  # type: ignore[arg-type]
+    assert left.value.code == 130
+    assert "went on" not in begun
+    out, error = capsys.readouterr()
+    assert (out, len(error.splitlines())) == ("", 1)
+    assert "--checkpoint" in error
+
+
+def test_one_that_a_library_swallows_in_a_run_ends_it_at_the_next_edge() -> None:
+    edges = []
+
+    def callback(event: Any) -> None:
+        edges.append(event.step)
+        with contextlib.suppress(SystemExit):
+            signal.raise_signal(signal.SIGTERM)
+
+    X = np.arange(10.0)[:, None]
+    with pytest.raises(SystemExit) as left, exit_codes():
+        gdjax.fit(gdjax.Neuron(), X, X[:, 0] ** 2, backend="numpy", tolerance=0.0, callback=Stop(callback))
+    assert (left.value.code, edges) == (143, [100])
+
+
+def test_a_terminal_is_told_what_is_waited_for(table: Path, tmp_path: Path) -> None:
+    path = tmp_path / "c"
+    leader, follower = pty.openpty()
+    process = subprocess.Popen(command(table, path), stdout=subprocess.PIPE, stderr=follower)
+    os.close(follower)
+    while process.poll() is None and not path.exists():
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    said = b""
+    with contextlib.suppress(OSError):  # Linux says so when the other side is closed
+        while part := os.read(leader, 1 << 16):
+            said += part
+    os.close(leader)
+    out, _ = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, b"")
+    assert b"once more stops at once" in said
+    assert said.index(b"once more stops at once") < said.index(b"goes on from")
 
 
 def test_a_second_signal_does_what_it_did_before() -> None:
