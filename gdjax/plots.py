@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gdjax.errors import BackendError, UsageError
+from gdjax.fitting import fit
 from gdjax.rates import SHORT, learning_rates
 from gdjax.run import Run
 
@@ -244,8 +245,6 @@ class Plots:
         return X[at], y[at]
 
     def _path(self, X: np.ndarray, y: np.ndarray) -> np.ndarray:
-        from gdjax.fitting import fit
-
         run = self.run
         ends = np.unique(np.round(np.geomspace(1, max(1, run.steps), 24)).astype(int))
         given = {k: v for k, v in run.options.items() if k not in ("groups", "steps", "patience", "min_rows")}

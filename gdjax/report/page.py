@@ -9,6 +9,7 @@ import numpy as np
 
 from gdjax.errors import BackendError
 from gdjax.files import atomic_write
+from gdjax.plots import svg, swept_name, varied
 from gdjax.report.mathml import formulas
 from gdjax.run import Run
 from gdjax.versions import installed
@@ -171,8 +172,6 @@ def _facts(run: Run, target: str) -> list[tuple[str, str]]:
 
 
 def _pictures(run: Run, data: Data | None) -> list[Picture]:
-    from gdjax.plots import svg, swept_name, varied
-
     out = []
     finite = np.atleast_2d(run.history)
     finite = finite[np.isfinite(finite)]
@@ -196,8 +195,6 @@ def _pictures(run: Run, data: Data | None) -> list[Picture]:
 
 
 def _pictures_of_data(run: Run, X: Any, y: Any, groups: Any) -> list[Picture]:
-    from gdjax.plots import svg
-
     if run.swept:
         return []
     words = "Cloud of y minus prediction over the prediction, and its histogram."
