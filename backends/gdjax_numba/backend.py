@@ -4,6 +4,7 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
+import numba
 import numpy as np
 
 from gdjax.errors import BackendError
@@ -19,6 +20,9 @@ RESIDENT_BYTES = 1 << 19
 """Samples up to this size stay in a core's cache while a neuron runs all its steps on them."""
 OWN_BYTES = 1 << 23
 """A neuron's own samples over this size are walked by all cores at once, not by one."""
+ALONE_BYTES = 1 << 24
+"""X of one look up to this size, counted once a neuron, is walked by one core: before OpenMP's threads sleep they spin
+for longer than that takes, on cores that whoever reads the next block of a stream waits for."""
 
 _threads = threading.Lock()
 """numba's pools of threads take one parallel loop at a time; the others wait, as they would for the cores."""
@@ -75,7 +79,8 @@ class NumbaBackend:
         if samples.shared:
             fold = np.zeros(len(theta)) if samples.fold is None else samples.fold
             walk = program(self.dtype, _walk(len(theta), samples)).evaluate_streamed
-            _call(walk, at, X, np.atleast_2d(y), weight, total, _index(fold), theta, costs, gradients)
+            data = (X, np.atleast_2d(y), weight, total, _index(fold))
+            _call(walk, at, *data, theta, costs, gradients, alone=X.nbytes * len(theta) <= ALONE_BYTES)
         else:
             _call(program(self.dtype).evaluate_own, at, X, y, weight, total, theta, costs, gradients)
         return costs, gradients
@@ -133,11 +138,19 @@ class NumbaBackend:
         return RESIDENT_BYTES if samples.shared else OWN_BYTES
 
 
-def _call(function: Any, *arguments: Any) -> None:
-    """Calls a compiled function once no other thread does; what is compiled first keeps no thread waiting."""
+def _call(function: Any, *arguments: Any, alone: bool = False) -> None:
+    """Calls a compiled function once no other thread does, on all cores or on one `alone`; what is compiled first keeps
+    no thread waiting."""
     ready(function, *arguments)
     with _threads:
-        function(*arguments)
+        every = numba.get_num_threads() if alone else None
+        if every:
+            numba.set_num_threads(1)
+        try:
+            function(*arguments)
+        finally:
+            if every:
+                numba.set_num_threads(every)
 
 
 def _walk(neurons: int, samples: Samples) -> str:
