@@ -1,10 +1,11 @@
 """A stream that is read many times: its first pass copies the blocks to a temporary file, the others read that.
 
 Decoding a block, and turning its columns into rows, takes longer than a step on it. A copy of the finished block is
-read at the speed of memory while the system has it in its cache.
+mapped, not read: while the system has it in its cache, that takes no time and no memory of its own.
 """
 
 import logging
+import mmap
 import os
 import shutil
 import tempfile
@@ -27,7 +28,7 @@ ALIGNMENT = 64
 
 
 class _Part(NamedTuple):
-    """Where an array stands in the file."""
+    """Where an array stands in its block."""
 
     start: int
     shape: tuple[int, ...]
@@ -99,42 +100,44 @@ class _Copy:
         self._file: Any = None
         self._parts: list[list[_Part]] = []
         self._ends = [0]
-        self._reading = threading.Lock()
 
     def add(self, block: Block) -> bool:
         """Whether there was room for the next one."""
-        start, parts = self._ends[-1], []
+        end, parts = self._ends[-1], []
         try:
             if self._file is None:
                 self._file = tempfile.TemporaryFile(dir=_folder(), buffering=0)  # noqa: SIM115 - closed with the copy
                 weakref.finalize(self, self._file.close)
             for array in block:
-                parts.append(_Part(start, array.shape, array.dtype))
-                whole = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-                gap = np.zeros(-whole.nbytes % ALIGNMENT, np.uint8)
-                for left in (whole.data, gap.data):
-                    while left:
-                        left = left[self._file.write(left) :]
-                start += whole.nbytes + gap.nbytes
+                parts.append(_Part(end - self._ends[-1], array.shape, array.dtype))
+                end += self._write(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+                end += self._write(np.zeros(-end % ALIGNMENT, np.uint8))
+            # a block without a row is mapped too
+            end += self._write(np.zeros(mmap.ALLOCATIONGRANULARITY - end % mmap.ALLOCATIONGRANULARITY, np.uint8))
+            self._mapped(self._ends[-1], end)  # not every file system can
         except OSError as error:
             _log.warning("the samples are decoded at each pass: no room for a copy of them (%s)", error)
             return False
         self._parts.append(parts)
-        self._ends.append(start)
+        self._ends.append(end)
         return True
+
+    def _write(self, data: np.ndarray) -> int:
+        left = data.data
+        while left:
+            left = left[self._file.write(left) :]
+        return data.nbytes
 
     def block(self, number: int) -> Block:
         """One of them, read-only."""
-        first, last = self._ends[number : number + 2]
-        memory = np.empty(last - first + ALIGNMENT, np.uint8)
-        memory = memory[-memory.ctypes.data % ALIGNMENT :][: last - first]
-        left = memory.data
-        with self._reading:
-            self._file.seek(first)
-            while left:
-                count = self._file.readinto(left)
-                if not count:
-                    raise FileError("the temporary copy of the samples was cut short: start again")
-                left = left[count:]
-        memory.flags.writeable = False
-        return Block(*(np.ndarray(shape, dtype, memory, start - first) for start, shape, dtype in self._parts[number]))
+        try:
+            memory = self._mapped(*self._ends[number : number + 2])
+        except (OSError, ValueError) as error:
+            raise FileError(f"the temporary copy of the samples cannot be read ({error}): start again") from error
+        # what the system has not in its cache is read here, where the time is the reader's
+        np.frombuffer(memory, np.uint8)[:: mmap.PAGESIZE].max()
+        return Block(*(np.ndarray(shape, dtype, memory, start) for start, shape, dtype in self._parts[number]))
+
+    def _mapped(self, start: int, end: int) -> mmap.mmap:
+        """A part of the file, which nobody can cut short under it: it has no name."""
+        return mmap.mmap(self._file.fileno(), end - start, access=mmap.ACCESS_READ, offset=start)
