@@ -10,7 +10,7 @@ from gdjax.groups import Groups, group
 from gdjax.rows import Rows, StreamedRows
 from gdjax.spool import spooled
 from gdjax.status import BAD_DATA, PENDING
-from gdjax.stream import ArrayStream, Stream
+from gdjax.stream import ArrayStream, Block, CheckedStream, Stream
 
 COPY_BYTES = 1 << 26
 """Arrays up to this size are copied: larger ones must not be written to while a run goes on."""
@@ -147,16 +147,18 @@ def no_stream(what: str = "") -> DataError:
 
 
 def _streamed(X: Stream, formula: Formula, what: str, targets: np.ndarray | None = None) -> Data:
-    """A stream that one pass has found no fault in, and copied where that pays."""
+    """A stream whose first pass names its faults, and copies it where that pays."""
     if not len(X):
         raise DataError(f"{what}X has no row: pass at least one sample")
-    X = spooled(X)
-    for block in X.read():
+
+    def check(block: Block) -> None:
         faults = _faults(block.X, block.y, formula, X.features, block.row)
         if faults:
             raise DataError(what + faults[0][1])
+
     none = np.zeros(0)
-    return Data(np.zeros((0, X.shape[1]), X.dtype), none, none, None, X.features, None, {}, X, targets)
+    checked = CheckedStream(spooled(X), check)
+    return Data(np.zeros((0, X.shape[1]), X.dtype), none, none, None, X.features, None, {}, checked, targets)
 
 
 def _faults(
@@ -172,7 +174,8 @@ def _faults(
             with np.errstate(invalid="ignore", over="ignore"):
                 wrong_x[start : start + step] = ~(np.abs(part) < limit).all(axis=1)
     # truth values are in every domain
-    y_real = np.zeros((len(y), 1)) if y.dtype.kind == "b" else y.astype(np.float64).reshape(len(y), -1)
+    y = y if y.ndim == 2 else y[:, None]
+    y_real = np.zeros(y.shape) if y.dtype.kind == "b" else y.astype(np.float64)
     domain = formula.loss.domain
     wrong_values = ~(np.abs(y_real) < limit)
     outside_values = np.zeros(y_real.shape, bool)

@@ -247,12 +247,7 @@ class Judge:
     def no_positive_y(self, rows: np.ndarray) -> np.ndarray:
         """Ends the ReLU neurons that have no positive y, whose best is 0 everywhere; the others are given back."""
         slab = self.on.slab
-        positive = np.zeros(slab.samples.sets, bool)
-        for _, y, weight in slab.samples.blocks():
-            positive |= ((weight > 0) & (y > 0)).any(axis=1)
-            if positive.all():
-                break
-        positive = positive[slab.fold[rows]]
+        positive = slab.moments.y_positive[slab.fold[rows]]
         for row in rows[~positive]:
             self._end(int(row), st.DEAD, st.NO_POSITIVE, np.zeros(self.on.problem.size))
         return rows[positive]

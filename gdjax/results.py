@@ -6,6 +6,7 @@ import numpy as np
 
 from gdjax import status as st
 from gdjax.blas import for_thin_products
+from gdjax.moments import grown
 from gdjax.problem import Problem
 from gdjax.protocol import Backend
 from gdjax.run import Run
@@ -76,15 +77,15 @@ def _fit_quality(problem: Problem, run: RunState) -> tuple[np.ndarray, np.ndarra
     if data.groups is None:
         samples = data.samples(problem.weight)
         rows = samples.counted[problem.fold]
-        total, sums, spread = np.zeros((3, samples.sets))
+        total, mean, spread = np.zeros((3, samples.sets))
         fold = problem.fold
         with np.errstate(over="ignore", invalid="ignore"):
-            for _, y, weight in samples.blocks():
-                total += weight.sum(axis=1)
-                sums += weight @ y if y.ndim == 1 else (weight * y).sum(axis=1)
-            mean = sums / total
             for X, y, weight in samples.blocks(count):
-                spread += (weight * (y - mean[:, None]) ** 2).sum(axis=1)
+                mass = weight.sum(axis=1)
+                total, share, between = grown(total, mass)
+                here = (weight * y).sum(axis=1) / np.where(mass > 0, mass, 1)
+                spread += (weight * (y - here[:, None]) ** 2).sum(axis=1) + between * (here - mean) ** 2
+                mean += share * (here - mean)
                 z = run.raw[:, :-1] @ X.T + run.raw[:, -1:]
                 left += (of_sets(weight, fold) * (predict(z) - of_sets(y, fold)) ** 2).sum(axis=1)
         spread = spread[fold]

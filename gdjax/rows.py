@@ -13,6 +13,9 @@ from gdjax.stream import Layout, Stream
 BLOCK_ELEMENTS = 1 << 21
 """Numbers in a block of X that a pass holds in float64: 16 MiB."""
 
+CACHED = 1 << 17
+"""Numbers of a stream's block that a pass looks at together: what it makes of them stays in a core's cache."""
+
 SAMPLED = 1 << 16
 """Rows of a stream that a start is chosen by, at most."""
 
@@ -93,13 +96,6 @@ class Rows:
                 np.asarray(self.weight[..., at], np.float64),
             )
 
-    def first(self) -> tuple[np.ndarray, np.ndarray]:
-        """The first row that counts: x (W, D), one a weight, and y (S,), one a set, float64."""
-        at = np.argmax(self.weight > 0, axis=-1)
-        X = self.X[at] if self.shared else self.X[range(len(at)), at]
-        y = self.y[at] if self.one_y else self.y[range(self.sets), np.broadcast_to(at, self.sets)]
-        return X.astype(np.float64), y.astype(np.float64)
-
     def one(self, neuron: int, of_set: int, most: int) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
         """A neuron's X, y and weight as they are; None where X has more than `most` numbers."""
         X = self.X if self.shared else self.X[neuron]
@@ -178,7 +174,8 @@ class StreamedRows:
         return self
 
     def blocks(self, beside: int = 0) -> Blocks:
-        step = max(1, BLOCK_ELEMENTS // (self.stream.shape[1] + beside + self.sets - 1))
+        columns = self.stream.shape[1]
+        step = max(1, min(CACHED // columns, BLOCK_ELEMENTS // (columns + beside + self.sets - 1)))
         for block in self.stream.read():
             for start in range(0, len(block.y), step):
                 at = slice(start, start + step)
@@ -194,10 +191,6 @@ class StreamedRows:
             X /= self.scale  # in place: fresh memory of this size takes longer than the division
         y = y.astype(np.float64) - self.y_shift
         return X.astype(dtype, copy=False), y.astype(dtype, copy=False), weight.astype(dtype, copy=False)
-
-    def first(self) -> tuple[np.ndarray, np.ndarray]:
-        x, y, _ = next(self.blocks())
-        return x[:1], y[..., 0] if y.ndim == 2 else y[:1]
 
     def one(self, neuron: int, of_set: int, most: int) -> None:
         return None

@@ -302,13 +302,10 @@ class Slab:
 
     def _first_step(self, rows: np.ndarray) -> np.ndarray:
         """(A', P) sum_i s_i y_i x_i over the total, in the descent's columns, the bias 0."""
-        fold = self.fold[rows]
+        fold, m = self.fold[rows], self.moments
         direction = np.zeros((len(rows), self.free.shape[1]))
-        for x, t, s in self.samples.of(rows).blocks():
-            r = of_sets(t, fold) * of_sets(s, fold) if self.shared else t * s
-            augmented = np.concatenate([x, np.ones((*x.shape[:-1], 1))], axis=-1)
-            direction += r @ augmented if self.shared else np.matmul(r[:, None, :], augmented)[:, 0]
-        return unfold(direction / self.total[fold][:, None], self.inner_shift[rows], self.inner_scale[rows])
+        direction[:, :-1] = m.y_covariance[fold] + m.y_mean[fold, None] * (m.mean[fold] - self.shift[rows, :-1])
+        return direction / self.scale[rows]
 
     def _along(self, rows: np.ndarray, direction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The best start along `direction` (A', P), and its gain (A',)."""

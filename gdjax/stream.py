@@ -215,6 +215,29 @@ class ArrayStream(Stream):
         yield block if weight is None or (s > 0).all() else Block(*(part[s > 0] for part in block))
 
 
+class CheckedStream(Stream):
+    """`source`, each of whose blocks goes through `check`, which raises, until a pass has been all through it."""
+
+    def __init__(self, source: Stream, check: Callable[[Block], None]) -> None:
+        self._source, self._check = source, check
+        self._clean = False
+        self.shape, self.dtype, self.features, self.layout = source.shape, source.dtype, source.features, source.layout
+        self.direct = source.direct
+
+    def blocks(self) -> Generator[Block]:
+        """See `Stream.blocks`."""
+        with closing(self._source.blocks()) as blocks:
+            for block in blocks:
+                if not self._clean:
+                    self._check(block)
+                yield block
+        self._clean = True
+
+    def piece(self, number: int) -> Iterator[Block]:
+        """See `Stream.piece`."""
+        return self._source.piece(number)
+
+
 def ahead(items: Generator[Item], depth: int = AHEAD) -> Generator[Item]:
     """`items`, made by a thread of its own that is up to `depth` of them ahead; an error is raised in its place."""
     ready: queue.Queue[tuple[Item | None, BaseException | None]] = queue.Queue(depth)

@@ -6,6 +6,8 @@ import subprocess
 import sys
 import tempfile
 import threading
+from fractions import Fraction
+from operator import mul
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,8 +17,11 @@ import gdjax
 from gdjax import Neuron
 from gdjax.batches import batch_indices
 from gdjax.errors import DataError, UsageError
+from gdjax.moments import moments
+from gdjax.rows import StreamedRows
 from gdjax.spool import spooled
 from gdjax.stream import ArrayStream, Layout, Stream, ahead
+from gdjax.streaming import Streaming
 
 LIMIT = 1 << 20  # the least there is: blocks of 2,048 rows by 4
 
@@ -45,7 +50,45 @@ def test_a_streamed_fit_is_least_squares(backend_name, passes):
     assert run.status == "converged"
     np.testing.assert_allclose(np.append(run.weights, run.bias), exact, rtol=1e-8)
     assert run.rows == np.count_nonzero(weight)
-    assert run.steps < len(passes) < run.steps + 20  # a step is a pass
+    assert run.steps < len(passes) < run.steps + 10  # a step is a pass
+
+
+@pytest.mark.parametrize("activation", ["identity", "relu"])
+def test_what_is_read_before_the_first_step(passes, monkeypatch, activation):
+    """Faults, a copy and moments in one pass; the curvature at the start, and what no model costs; a ReLU's start."""
+    X, y = data()
+    before = []
+    descend = Streaming.descend
+    monkeypatch.setattr(Streaming, "descend", lambda self, *given: before.append(len(passes)) or descend(self, *given))
+    gdjax.fit(Neuron(activation), X, np.maximum(y, 0), memory_limit=LIMIT, steps=1, backend="numpy")
+    assert before == [3 + (activation == "relu")]
+
+
+def test_moments_of_blocks_are_exact():
+    """Far from 0, in integers, beside rational arithmetic."""
+    rng = np.random.default_rng(0)
+    X = 2**30 + rng.integers(-9, 9, (20_000, 2)) + np.arange(20_000)[:, None] // 1000  # blocks differ
+    y, weight = X @ [1, -2] + rng.integers(-3, 3, 20_000), rng.integers(0, 3, 20_000)
+    found = moments(
+        StreamedRows(ArrayStream(X.astype(float), y.astype(float), weight.astype(float), ("a", "b"), LIMIT))
+    )
+    columns = [X[:, 0].tolist(), X[:, 1].tolist(), y.tolist()]
+    total = sum(weight.tolist())
+    means = [Fraction(sum(map(mul, weight.tolist(), column)), total) for column in columns]
+
+    def covariance(i, j):
+        products = map(mul, columns[i], columns[j])
+        return Fraction(sum(map(mul, weight.tolist(), products)), total) - means[i] * means[j]
+
+    exact = np.array([[float(covariance(i, j)) for j in range(3)] for i in range(3)])
+    assert found.total == [total]
+    np.testing.assert_allclose([*found.mean[0], *found.y_mean], list(map(float, means)), rtol=1e-15)
+    np.testing.assert_allclose(found.covariance[0], exact[:2, :2], rtol=1e-12)
+    np.testing.assert_allclose(found.variance[0], exact.diagonal()[:2], rtol=1e-12)
+    np.testing.assert_allclose(found.y_covariance[0], exact[2, :2], rtol=1e-12)
+    np.testing.assert_allclose(found.y_variance, exact[2, 2], rtol=1e-12)
+    assert not found.constant.any()
+    assert not found.y_positive.any()
 
 
 def test_a_streamed_relu_is_the_one_in_memory(backend_name):
@@ -184,6 +227,7 @@ class Counted(ArrayStream):
 def counted(dtype=np.float64):
     X, y = data()
     weight = np.random.default_rng(1).integers(0, 3, len(y)).astype(np.float64)
+    weight[1024:2048] = 0  # in the layout, a block without a row
     return Counted(X.astype(dtype), y.astype(np.float32), weight, tuple("abcd"), LIMIT)
 
 
