@@ -27,13 +27,18 @@ from gdjax.verification.tracers import as_jax
 from gdjax.verification.work import Work
 
 _ALWAYS = 3
+# The gradient's own formula is run in exact arithmetic on inputs of so many numbers at most.
+_MOST_EXACT = 512
 # The clock may run so much longer than the work should take, on a busy machine, before it is a hang.
 _PATIENCE, _GRACE = 20.0, 60.0
 
 
 @dataclass
 class Check:
-    """One verification under way: what is fixed, and what has been seen."""
+    """One verification under way: what is fixed, and what has been seen.
+
+    `any_size` says that the cost asks nothing of its shapes: one trace of it then serves every size.
+    """
 
     cost: Callable[..., Any]
     gradient: Callable[..., Any]
@@ -42,6 +47,7 @@ class Check:
     kinks: str
     seconds: float
     label: str
+    any_size: bool = False
     started: float = field(default_factory=time.monotonic)
     failing: int = 0
     findings: list[Finding] = field(default_factory=list)
@@ -55,7 +61,8 @@ class Check:
         c = self.cases
         self.wide = c.dtype == np.float64
         self.work = Work(self.started + _GRACE + _PATIENCE * self.seconds)
-        self.program = Program(self.cost, c.varying, self.wide, self.work)
+        self.spec = c.spec if self.any_size and c.sizes else None
+        self.program = Program(self.cost, c.varying, self.wide, self.work, self.spec)
         self.formula = Program(self.gradient, c.varying, self.wide, self.work)
         self.oracle = Oracle(self.program, c.wrt, self.kinks)
         self.subject = Subject(self.gradient, len(c.wrt), self.wide, self.work)
@@ -100,7 +107,7 @@ class Check:
         function = self.cost
         if self.program.trace(self.cases.example) is None:
             function = as_jax(self.cost, self.cases.varying)
-        program = Program(jax.grad(function, self.cases.wrt), self.cases.varying, self.wide, self.work)
+        program = Program(jax.grad(function, self.cases.wrt), self.cases.varying, self.wide, self.work, self.spec)
         return program if program.trace(self.cases.example) is not None else None
 
     def probe(self) -> str | None:
@@ -153,7 +160,7 @@ class Check:
             self._once(finding.kind, finding.severity, finding.message, case.label)
         if any(o.shape != g.shape for o, g in zip(outcome.outputs, answer.gradient, strict=True)):
             return
-        if case.label != "large lattice" and sum(np.size(a) for a in case.args) <= 512:
+        if sum(np.size(a) for a in case.args) <= _MOST_EXACT:
             self._exact_formula(case, answer)
         self._record(self.judge(case, answer, outcome.outputs))
 

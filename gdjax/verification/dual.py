@@ -64,10 +64,10 @@ class Duals:
         return Dual(value, _sum(_scaled(a, b.value), _scaled(b, a.value), value.shape), a.depends or b.depends)
 
     def div(self, a: Dual, b: Dual) -> Dual:
-        value = ex.divide(a.value, b.value)
         if a.tangent is None and b.tangent is None:
-            return Dual(value, None, a.depends or b.depends)
+            return Dual(ex.divide(a.value, b.value), None, a.depends or b.depends)
         inverse = ex.divide(ex.from_fraction(1), b.value)
+        value = ex.multiply(a.value, inverse)
         minus = None if b.tangent is None else _scaled(b, ex.negative(ex.multiply(value, inverse)))
         return Dual(value, _sum(_scaled(a, inverse), minus, value.shape), a.depends or b.depends)
 
@@ -98,10 +98,9 @@ class Duals:
         function = FUNCTIONS.get(name)
         if function is None:
             raise NotSupported(name)
-        value = ex.apply(function.exact, a.value)
         if a.tangent is None:
-            return Dual(value, None, a.depends)
-        slope = ex.apply2(function.slope, a.value, value)
+            return Dual(ex.apply(function.exact, a.value), None, a.depends)
+        value, slope = ex.apply_with_slope(function.exact, function.slope, a.value)
         return Dual(value, _scaled(a, slope), a.depends)
 
     def atan2(self, a: Dual, b: Dual) -> Dual:

@@ -484,6 +484,13 @@ def apply2(function: Callable[[Any, Any], Any], a: Exact, b: Exact) -> Exact:
     return _from_mp(_elementwise2(partial(_real, function), to_mp(a).num, to_mp(b).num))
 
 
+def apply_with_slope(function: Callable[[Any], Any], slope: Callable[[Any, Any], Any], a: Exact) -> tuple[Exact, Exact]:
+    """f(a), and its derivative by `slope(x, f(x))`."""
+    xs = to_mp(a).num
+    values = _elementwise(partial(_real, function), xs)
+    return _from_mp(values), _from_mp(_elementwise2(partial(_real, slope), xs, values))
+
+
 def _real(function: Callable[..., Any], *xs: Any) -> Any:
     try:
         value = function(*xs)

@@ -57,7 +57,7 @@ class Walk:
         results = []
         for i, A in enumerate(self.sides):
             result = apply(A, params, *[a[i] for a in args])
-            A.context.spend(OPERATION + (result.price if hasattr(result, "price") else 0.0))
+            A.context.spend(OPERATION + getattr(result, "price", 0.0))
             results.append(result)
         if isinstance(results[0], list):
             return [tuple(column) for column in zip(*results, strict=True)]

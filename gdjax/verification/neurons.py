@@ -16,6 +16,7 @@ from gdjax.verification.report import Finding, Report, worst
 from gdjax.verification.verify import checked, prepared, run
 
 _SHAPES = ("D", "", "N D", "N", "N")
+_EXAMPLE = 8, 3
 # A slope is elementwise, so one compiled program serves every size up to this.
 _COMPILED_SIZE = 8
 _DOMAINS = {"binary": "binary", "nonnegative": "nonnegative"}
@@ -85,6 +86,7 @@ def _pointwise(formula: Any, xp: Any, compiled: Callable[..., Any], dtype: str, 
         seconds,
         label,
         MOST_POINTWISE,
+        True,
     )
 
 
@@ -132,17 +134,19 @@ def verify_neuron(neuron: Any, backend: Any, dtype: str, kinks: str, seconds: fl
 def _neuron(neuron: Any, backend: Any, dtype: str, kinks: str, seconds: float) -> Report:
     kind = _DOMAINS.get(neuron.formula.loss.domain, "real")
     rng = np.random.default_rng(0)
+    # of a size that is tried anyway: one shape less to compile
+    n, d = _EXAMPLE
     y = {
-        "real": rng.normal(size=12),
-        "binary": np.arange(12) % 2.0,
-        "nonnegative": rng.integers(0, 5, 12).astype(float),
+        "real": rng.normal(size=n),
+        "binary": np.arange(n) % 2.0,
+        "nonnegative": rng.integers(0, 5, n).astype(float),
     }
-    args = (rng.normal(size=3), 0.5, rng.normal(size=(12, 3)), y[kind], rng.integers(1, 4, 12).astype(float))
+    args = (rng.normal(size=d), 0.5, rng.normal(size=(n, d)), y[kind], rng.integers(1, 4, n).astype(float))
     penalties = "".join(f", {name} = {value:g}" for name, value in (("l1", neuron.l1), ("l2", neuron.l2)) if value)
     label = f"{neuron.formula.activation.name}, {neuron.formula.loss.name}{penalties} on {backend.name}"
     prepare = partial(
         prepared, neuron_cost(neuron), neuron_gradient(neuron, backend), args, (0, 1), _SHAPES, dtype, kinks,
-        {3: kind, 4: "positive"}, seconds, label,
+        {3: kind, 4: "positive"}, seconds, label, any_size=True,
     )  # fmt: skip
     with ThreadPoolExecutor(1) as beside:
         beside.submit(_compile, prepare())

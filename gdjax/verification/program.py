@@ -11,7 +11,10 @@ import numpy as np
 
 from gdjax.verification.arithmetic import Context, Meeting, NotSupported, Opaque, OutOfWork
 from gdjax.verification.duck import Duck
+from gdjax.verification.exact import Array
 from gdjax.verification.interpreter import Sides, Walk
+from gdjax.verification.sizes import Spec
+from gdjax.verification.symbolic import Symbolic
 from gdjax.verification.work import TRACE, Hung, Work
 
 Signature = tuple[Any, ...]
@@ -28,11 +31,17 @@ class Program:
     """`function(*args)`, traced once for each combination of shapes and dtypes.
 
     `varying` are the places of the arguments that are arrays; the others are passed as they are. `way` is "jaxpr",
-    "numpy" or "opaque" once something was run. What it costs goes to `work`.
+    "numpy" or "opaque" once something was run. What it costs goes to `work`. A function that asks nothing of its shapes
+    may name them in `spec`, and is traced once for all sizes.
     """
 
     def __init__(
-        self, function: Callable[..., Any], varying: Sequence[int], wide: bool = True, work: Work | None = None
+        self,
+        function: Callable[..., Any],
+        varying: Sequence[int],
+        wide: bool = True,
+        work: Work | None = None,
+        spec: Spec | None = None,
     ) -> None:
         self.function = function
         self.wide = wide
@@ -40,7 +49,9 @@ class Program:
         self.varying = tuple(varying)
         self.way: str | None = None
         self.why = ""
+        self.spec = spec
         self._traces: dict[Signature, Any] = {}
+        self._symbolic: Symbolic | None = None
 
     def context(self, allowance: float, listener: Callable[[Meeting], None] | None = None) -> Context:
         """For one interpretation that may do so much work, in nominal seconds."""
@@ -61,16 +72,29 @@ class Program:
             return self.function(*whole)
 
         self.work.add(TRACE)
+        given = [np.asarray(args[i]) for i in self.varying]
         with wide_floats(self.wide), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            try:
-                given = [np.asarray(args[i]) for i in self.varying]
-                traced = jax.make_jaxpr(only_varying)(*given)
-            except Exception as error:  # noqa: BLE001
-                self.why = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-                traced = None
+            traced = self._at_any_size(only_varying, given)
+            if traced is None:
+                try:
+                    traced = jax.make_jaxpr(only_varying)(*given)
+                except Exception as error:  # noqa: BLE001
+                    self.why = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         self._traces[key] = traced
         return traced
+
+    def _at_any_size(self, function: Callable[..., Any], given: Sequence[Array]) -> Any:
+        """What the one trace for all sizes is at these, or None where there is none."""
+        if self.spec is None:
+            return None
+        try:
+            if self._symbolic is None:
+                self._symbolic = Symbolic(function, tuple(self.spec[i] for i in self.varying), given)
+            return self._symbolic.at(given)
+        except Exception:  # noqa: BLE001 - a user's code, or sizes that it computes with
+            self.spec = None
+            return None
 
     def run(self, walk: Walk, args: Sequence[Any], inputs: Sequence[Sides]) -> list[Sides]:
         """Outputs, flattened in order, for the sides of each varying argument.

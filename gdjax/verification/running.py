@@ -14,7 +14,7 @@ differ by many units in the last place of their sum are taken to round so; like 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -88,18 +88,21 @@ class RunningErrors:
     def shape(self, a: Running) -> tuple[int, ...]:
         return a.value.shape
 
-    def _made(self, value: Array, residual: Array, error: Array, depends: bool) -> Running:
-        """A rounded result; `residual` is nonzero where float64 itself had to round."""
+    def _made(self, value: Array, residual: Callable[[], Array], error: Array, depends: bool) -> Running:
+        """A rounded result; `residual()` is nonzero where float64 itself had to round."""
         error = _unbounded(error)
-        rough = (residual != 0) | (error > 0)
+        size = np.abs(value)
+        if np.all((error > 0) & (size >= 4 * self.tiny)):
+            return Running(value, self._finite(size, error + self.unit * (size + error)), depends)
+        rest = residual()
+        rough = (rest != 0) | (error > 0)
         if self.dtype != np.float64:
             with np.errstate(over="ignore"):
                 rough |= value.astype(self.dtype).astype(np.float64) != value
         if self.every:
             rough |= value != 0
-        size = np.abs(value)
         rounding = np.where(rough, self.unit * (size + error), 0.0)
-        small = (size < 4 * self.tiny) & ((size > 0) | (residual != 0))
+        small = (size < 4 * self.tiny) & ((size > 0) | (rest != 0))
         rounding = np.where(small, rounding + 4 * self.tiny, rounding)
         return Running(value, self._finite(size, error + rounding), depends)
 
@@ -111,9 +114,7 @@ class RunningErrors:
         with np.errstate(all="ignore"):
             x, y = a.value, b.value
             value = np.asarray(x + y)
-            back = value - x
-            residual = (x - (value - back)) + (y - back)
-            return self._made(value, residual, a.error + b.error, a.depends or b.depends)
+            return self._made(value, lambda: _sum_residual(x, y, value), a.error + b.error, a.depends or b.depends)
 
     def neg(self, a: Running) -> Running:
         return Running(-a.value, a.error, a.depends)
@@ -124,7 +125,7 @@ class RunningErrors:
             value = np.asarray(x * y)
             error = np.abs(x) * b.error + np.abs(y) * a.error + a.error * b.error
             error = np.where((a.error == 0) & (b.error == 0), 0.0, error)
-            return self._made(value, _product_residual(x, y, value), error, a.depends or b.depends)
+            return self._made(value, lambda: _product_residual(x, y, value), error, a.depends or b.depends)
 
     def div(self, a: Running, b: Running) -> Running:
         with np.errstate(all="ignore"):
@@ -132,8 +133,11 @@ class RunningErrors:
             room = np.abs(b.value) - b.error
             spread = np.where(room > 0, (a.error + np.abs(value) * b.error) / room, np.inf)
             spread = np.where((a.error == 0) & (b.error == 0), 0.0, spread)
-            product = value * b.value
-            residual = (product - a.value) + _product_residual(value, b.value, product)
+
+            def residual() -> Array:
+                product = value * b.value
+                return np.asarray((product - a.value) + _product_residual(value, b.value, product))
+
             made = self._made(value, residual, spread, a.depends or b.depends)
             # A compiler may multiply by the reciprocal instead: one rounding more.
             return Running(
@@ -238,8 +242,10 @@ class RunningErrors:
             spread = np.asarray(np.sum(error, axis=axes))
             whole = np.sum(size, axis=axes) + spread
             gamma = self._gamma(terms, self.probable and self._varied(size, axes))
-            lowest = np.min(_lowest_bit(a.value), axis=axes, initial=2000.0)
-            exact = (spread == 0) & (whole <= np.exp2(np.minimum(lowest + self.digits, 1023.0)))
+            exact = spread == 0
+            if exact.any():
+                lowest = np.min(_lowest_bit(a.value), axis=axes, initial=2000.0)
+                exact = exact & (whole <= np.exp2(np.minimum(lowest + self.digits, 1023.0)))
             if self.every:
                 exact = exact & (terms <= 1)
             return Running(
@@ -273,10 +279,12 @@ class RunningErrors:
             whole = np.matmul(size_x, size_y)
             spread = np.matmul(size_x, error_y) + np.matmul(error_x, size_y + error_y)
             terms = np.matmul((x != 0).astype(np.float64), (y != 0).astype(np.float64))
-            lowest = np.min(_lowest_bit(x), axis=-1, initial=2000.0)[..., :, None]
-            lowest = lowest + np.min(_lowest_bit(y), axis=-2, initial=2000.0)[..., None, :]
-            exact = (spread == 0) & (whole <= np.exp2(np.minimum(lowest + self.digits, 1023.0)))
-            exact &= (whole == 0) | (whole > 4 * self.tiny)
+            exact = spread == 0
+            if exact.any():
+                lowest = np.min(_lowest_bit(x), axis=-1, initial=2000.0)[..., :, None]
+                lowest = lowest + np.min(_lowest_bit(y), axis=-2, initial=2000.0)[..., None, :]
+                exact = exact & (whole <= np.exp2(np.minimum(lowest + self.digits, 1023.0)))
+                exact &= (whole == 0) | (whole > 4 * self.tiny)
             if self.every:
                 exact = exact & (whole == 0)
             varied: Any = False
@@ -289,6 +297,8 @@ class RunningErrors:
     def _gamma(self, terms: Array, varied: Any = False) -> Array:
         product = np.minimum(np.maximum(terms, 0) * self.unit, 0.5)
         surely = product / (1 - product)
+        if varied is False:
+            return np.asarray(surely)
         probably = np.expm1(LAMBDA * np.sqrt(terms) * self.unit + terms * self.unit**2 / (1 - self.unit))
         return np.where(varied, np.minimum(surely, probably), surely)
 
@@ -326,6 +336,12 @@ def _split(x: Array) -> tuple[Array, Array]:
     high = x * 134217729.0
     high = high - (high - x)
     return high, x - high
+
+
+def _sum_residual(x: Array, y: Array, total: Array) -> Array:
+    """What float64 dropped of x + y (Knuth)."""
+    back = total - x
+    return np.asarray((x - (total - back)) + (y - back))
 
 
 def _product_residual(x: Array, y: Array, product: Array) -> Array:

@@ -207,8 +207,9 @@ def prepared(
     seconds: float = 5.0,
     label: str | None = None,
     most: int | None = None,
+    any_size: bool = False,
 ) -> Check:
-    """A verification of two callables, not yet run.
+    """A verification of two callables, not yet run; of `most` and `any_size` see `Cases` and `Check`.
 
     Raises:
         UsageError: as `gdjax.verify` does.
@@ -234,7 +235,7 @@ def prepared(
     if most is not None:
         cases = replace(cases, most=most)
     name = label or getattr(gradient, "__qualname__", None) or type(gradient).__name__
-    return Check(cost, gradient, cases, _names(cost, len(example)), kinks, seconds, name)
+    return Check(cost, gradient, cases, _names(cost, len(example)), kinks, seconds, name, any_size)
 
 
 def _example(args: Sequence[Any], dtype: Any) -> tuple[tuple[Any, ...], tuple[int, ...]]:
