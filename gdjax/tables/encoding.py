@@ -13,7 +13,7 @@ import numpy.typing as npt
 from gdjax.errors import DataError, nearest
 from gdjax.tables.source import Cells, Numbers, Texts
 
-__all__ = ["Column", "Missing", "Unseen", "as_float", "encode", "keys", "learn"]
+__all__ = ["Column", "Missing", "Unseen", "as_float", "encode", "keys", "learn", "present"]
 
 Missing: TypeAlias = Literal["error", "drop", "mean", "keep"]
 Unseen: TypeAlias = Literal["error", "zero"]
@@ -80,26 +80,27 @@ def learn(name: str, cells: Cells, categorical: bool, missing: Missing, place: P
 
 
 def encode(
-    column: Column, cells: Cells, missing: Missing, unseen: Unseen, place: Place
-) -> list[npt.NDArray[np.floating[Any]]]:
-    """The columns of X, in the order of ``column.features``.
+    column: Column, cells: Cells, missing: Missing, unseen: Unseen, place: Place, out: npt.NDArray[np.floating[Any]]
+) -> None:
+    """Writes the columns of X, in the order of ``column.features``, to ``out``, (N, their number).
 
     Raises:
         DataError: a missing value where none may be, a number where a category was, or a level that was not trained.
     """
     absent = cells.missing
-    indicator = [absent.astype(np.float64)] if column.indicator else []
-    if absent.any() and missing != "keep" and not column.indicator:
-        raise DataError(_empty(place(int(np.argmax(absent)), column.name)))
+    if column.indicator:
+        out[:, -1] = absent
+    elif missing != "keep":
+        present(column.name, cells, place)
     if column.levels is None:
         if isinstance(cells, Texts):
             row = int(np.argmin(absent))
             text = cells.levels[cells.codes[row]]
             raise DataError(f"{place(row, column.name)}: {text!r} is not a number, and the column was numeric at fit")
-        values = as_float(cells.values)
+        out[:, 0] = cells.values
         if column.fill is not None:
-            values = np.where(absent, values.dtype.type(column.fill), values)
-        return [values, *indicator]
+            out[absent, 0] = as_float(cells.values).dtype.type(column.fill)
+        return
     names, codes = _coded(cells)
     trained = {level: i for i, level in enumerate(column.levels)}
     known = np.array([trained.get(name, -1) for name in names] or [-1])
@@ -111,19 +112,29 @@ def encode(
             f"{place(row, column.name)}: the level {level!r} was not there at fit; {nearest(level, column.levels)} "
             "(or pass unseen='zero' for none of them)"
         )
-    hot = [(at == i).astype(np.float64) for i in range(len(column.levels))]
-    if missing == "keep" and not column.indicator and absent.any():
-        hot = [np.where(absent, np.nan, each) for each in hot]
-    return [*hot, *indicator]
+    hot = out[:, : len(column.levels)]
+    hot[:] = 0
+    found = np.flatnonzero(at >= 0)
+    hot[found, at[found]] = 1
+    if missing == "keep" and not column.indicator:
+        hot[absent] = np.nan
+
+
+def present(name: str, cells: Cells, place: Place) -> None:
+    """Refuses a missing value.
+
+    Raises:
+        DataError: at the first one.
+    """
+    absent = cells.missing
+    if absent.any():
+        where = place(int(np.argmax(absent)), name)
+        raise DataError(f"{where}: a missing value; fill it, or pass missing='drop' or missing='mean'")
 
 
 def as_float(values: npt.NDArray[Any]) -> npt.NDArray[np.floating[Any]]:
     """float32 and float64 as they are, anything else as float64."""
     return values if values.dtype in (np.float32, np.float64) else values.astype(np.float64)
-
-
-def _empty(where: str) -> str:
-    return f"{where}: a missing value; fill it, or pass missing='drop' or missing='mean'"
 
 
 def _coded(cells: Cells) -> tuple[Sequence[str], npt.NDArray[np.int64]]:

@@ -13,7 +13,7 @@ from gdjax.errors import DataError, UsageError, nearest
 from gdjax.tables.encoding import Column, Missing, Place, Unseen, as_float, encode, learn
 from gdjax.tables.source import Cells, Numbers, Source, first_twice
 
-__all__ = ["Names", "Reading"]
+__all__ = ["Names", "Reading", "width"]
 
 Names = str | Iterable[str] | None
 Table = dict[str, Cells]
@@ -114,13 +114,21 @@ class Reading:
             raise DataError(f"{self.source.label}: two features are named {twice!r}; rename a column")
         return columns
 
-    def encoded(self, columns: Iterable[Column], cells: Table, place: Place) -> npt.NDArray[np.floating[Any]]:
+    def encoded(self, columns: Sequence[Column], cells: Table, place: Place) -> npt.NDArray[np.floating[Any]]:
         """X (n, D), float32 where all columns are, else float64."""
-        each = [x for c in columns for x in encode(c, cells[c.name], self.policy, self.unseen, place)]
-        X = np.empty((len(each[0]), len(each)), np.result_type(*each))
-        for j, column in enumerate(each):
-            X[:, j] = column
+        X = np.empty((len(next(iter(cells.values())).missing), width(columns)), self.dtype(columns, cells))
+        start = 0
+        for column in columns:
+            end = start + len(column.features)
+            encode(column, cells[column.name], self.policy, self.unseen, place, X[:, start:end])
+            start = end
         return X
+
+    def dtype(self, columns: Iterable[Column], cells: Table) -> np.dtype[np.floating[Any]]:
+        """That of X."""
+        numbers = (cells[c.name] if c.levels is None and not c.indicator else None for c in columns)
+        kinds = (as_float(each.values[:0]).dtype if isinstance(each, Numbers) else np.dtype(float) for each in numbers)
+        return np.result_type(*kinds)
 
     def vector(self, name: str | None, cells: Table) -> npt.NDArray[np.floating[Any]] | None:
         """A column of numbers, float32 or float64."""
@@ -129,6 +137,11 @@ class Reading:
         column = cells[name]
         assert isinstance(column, Numbers)
         return as_float(column.values)
+
+
+def width(columns: Iterable[Column]) -> int:
+    """Columns of X."""
+    return sum(len(column.features) for column in columns)
 
 
 def _names(given: Names) -> tuple[str, ...]:

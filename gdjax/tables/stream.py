@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from gdjax.errors import DataError, FileError
 from gdjax.stream import Block, Layout, Stream, ahead, block_rows
-from gdjax.tables.encoding import Place, as_float
-from gdjax.tables.reading import Reading
+from gdjax.tables.encoding import Column, Place, present
+from gdjax.tables.reading import Reading, width
 from gdjax.tables.source import Cells, Numbers, Texts
 
 __all__ = ["TableStream"]
@@ -27,8 +27,8 @@ WINDOW_BLOCKS = 4
 class TableStream(Stream):
     """The rows of a table that a reading asks for.
 
-    A first pass learns how the columns are made into X, and how many rows of each block count. y is 0 where the
-    reading has no target.
+    A first pass learns how the columns are made into X, and how many rows of each block count; another counts again
+    where X is wider than the table. y is 0 where the reading has no target.
 
     Raises:
         FileError, DataError: as `gdjax.tables.read`.
@@ -38,27 +38,48 @@ class TableStream(Stream):
         self._reading = reading
         assert reading.source.pieces is not None
         self._pieces = reading.source.pieces
-        self._most = block_rows(len(reading.chosen), self._itemsize(), memory_limit)
         self._first_rows = [0, *accumulate(self._pieces.rows)]
-        summary: dict[str, Summary] = {}
-        counts: list[tuple[int, ...]] = []
-        for number in range(len(self._pieces.rows)):
-            rows = []
-            for cells, row, _ in self._cells(number):
-                rows.append(len(self._counted(cells, row)[1]))
-                for name, column in cells.items():
-                    summary.setdefault(name, Summary(name in reading.coded)).add(column)
-            counts.append(tuple(rows))
+        if not self._first_rows[-1]:
+            raise self._no_row()
+        first = next(number for number, rows in enumerate(self._pieces.rows) if rows)
+        row = next(self._pieces.read(first, reading.chosen, reading.text, 1))
+
+        def most(columns: tuple[Column, ...]) -> int:
+            return block_rows(width(columns), reading.dtype(columns, row).itemsize, memory_limit)
+
+        self._most = most(reading.columns or tuple(map(Column, reading.chosen)))
+        summary = {name: Summary(name in reading.coded) for name in reading.chosen}
+        counts = self._counts(summary)
         if not any(map(sum, counts)):
-            raise DataError(f"{reading.source.label}: no row to train on")
+            raise self._no_row()
         self.columns = reading.learnt(
-            {name: summary[name].cells() for name in reading.chosen},
+            {name: each.cells() for name, each in summary.items()},
             lambda row, name: f"{reading.source.label}: column {name!r}",
         )
+        if most(self.columns) < self._most:  # categories made X wider than the table: shorter blocks, counted anew
+            self._most = most(self.columns)
+            counts = self._counts({})
         self.features = tuple(feature for column in self.columns for feature in column.features)
-        self.layout = Layout(tuple(counts), WINDOW_BLOCKS * self._most)
-        self.dtype = next(self.piece(next(i for i, rows in enumerate(counts) if sum(rows)))).X.dtype
+        self.layout = Layout(counts, WINDOW_BLOCKS * self._most)
+        self.dtype = reading.dtype(self.columns, row)
         self.shape = (sum(map(sum, counts)), len(self.features))
+
+    def _no_row(self) -> DataError:
+        return DataError(f"{self._reading.source.label}: no row to train on")
+
+    def _counts(self, summary: dict[str, Summary]) -> tuple[tuple[int, ...], ...]:
+        """How many rows of each block of each piece count, by a pass that adds all cells to `summary`."""
+        counts = []
+        for number in range(len(self._pieces.rows)):
+            rows = []
+            for cells, row, place in self._cells(number):
+                rows.append(len(self._counted(cells, row)[1]))
+                for name, column in summary.items():
+                    if self._reading.policy == "error":
+                        present(name, cells[name], place)
+                    column.add(cells[name])
+            counts.append(tuple(rows))
+        return tuple(counts)
 
     def piece(self, number: int) -> Iterator[Block]:
         """See `gdjax.stream.Stream.piece`."""
@@ -97,16 +118,6 @@ class TableStream(Stream):
             np.ones(len(row)) if weight is None else weight.astype(np.float64),
             row,
         )
-
-    def _itemsize(self) -> int:
-        """Bytes of a number of X, by one row."""
-        reading = self._reading
-        piece = next((number for number, rows in enumerate(self._pieces.rows) if rows), None)
-        if piece is None:
-            return 8
-        cells = next(self._pieces.read(piece, reading.chosen, reading.text, 1))
-        dtypes = (as_float(c.values).dtype if isinstance(c, Numbers) else np.dtype(float) for c in cells.values())
-        return np.result_type(*dtypes).itemsize
 
     def _cells(self, number: int) -> Iterator[Part]:
         """The cells of the rows that are not dropped, block by block, the rows' numbers, and where a cell stands."""

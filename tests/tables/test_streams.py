@@ -59,6 +59,25 @@ def test_a_stream_of_parquet_is_the_table(parquet, missing, weight):
         assert np.concatenate([block.weight for block in blocks]).tolist() == held.sample_weight[counted].tolist()
 
 
+@pytest.mark.parametrize("known", [False, True])
+def test_a_block_has_the_columns_of_x_within_its_bytes(tmp_path, known):
+    """A category of 300 levels beside float32 numbers: a row of X takes 100 times as much as one of the table."""
+    rng = np.random.default_rng(0)
+    columns = {"a": rng.normal(size=ROWS).astype(np.float32), "level": rng.integers(0, 300, ROWS).astype(np.float32)}
+    path = tmp_path / "t.parquet"
+    table = pyarrow.table({**columns, "y": columns["a"]})
+    table = table.set_column(1, "level", pyarrow.array(columns["level"], mask=rng.random(ROWS) < 0.1))
+    pyarrow.parquet.write_table(table, path, row_group_size=7_001)
+    held = tables.read(path, target="y", categorical=["level"], missing="drop")
+    given = {"columns": held.columns} if known else {"categorical": ["level"]}
+    stream = tables.read(path, target="y", missing="drop", memory_limit=LIMIT // 4, **given).X
+    blocks = list(stream.read())
+    assert stream.dtype == np.float64
+    assert LIMIT // 4 // 128 < max(block.X.nbytes for block in blocks) <= LIMIT // 4 // 32
+    assert [len(block.y) for block in blocks] == [rows for piece in stream.layout.pieces for rows in piece]
+    assert np.concatenate([block.X for block in blocks]).tobytes() == held.X.tobytes()
+
+
 def test_a_run_on_a_stream_predicts_the_table(parquet, tmp_path):
     given = {"target": "y", "missing": "drop", "features": ["a", "z", "carrier"]}
     streamed, held = tables.read(parquet, **given, memory_limit=1 << 19), tables.read(parquet, **given)
@@ -132,6 +151,11 @@ def test_what_is_wrong_is_named_by_its_row(parquet):
     with pytest.raises(DataError, match=rf"{re.escape(str(parquet))}: row \d+, column 'a': a missing value"):
         tables.read(parquet, target="y", memory_limit=LIMIT)
     table = pyarrow.parquet.read_table(parquet)
+    late = table.column("z").to_numpy().copy()
+    late[ROWS - 1] = np.nan
+    pyarrow.parquet.write_table(table.set_column(6, "z", pyarrow.array(late)), parquet, row_group_size=7_001)
+    with pytest.raises(DataError, match=f"row {ROWS - 1}, column 'z': a missing value"):
+        tables.read(parquet, target="y", features=["z"], memory_limit=1 << 18)
     wrong = table.column("w").to_numpy().astype(float)
     wrong[20_123] = -1
     pyarrow.parquet.write_table(table.set_column(4, "w", pyarrow.array(wrong)), parquet, row_group_size=7_001)
