@@ -17,6 +17,7 @@ from typing import Any
 import numba
 
 from gdjax.caching import cache_folder
+from gdjax_numba.quick_import import import_array_functions
 
 _lock = threading.Lock()
 _loaded: dict[str, ModuleType] = {}
@@ -35,6 +36,7 @@ def load(text: Callable[[bool], str], rest: str) -> ModuleType:
     name = f"gdjax_numba_{hashlib.sha256((source + rest).encode()).hexdigest()[:20]}"
     with _lock:
         if name not in _loaded:
+            import_array_functions()
             try:
                 _loaded[name] = _run(source, name, folder and _written(source, folder / f"{name}.py"))
             except Exception:

@@ -50,3 +50,17 @@ def test_the_second_process_compiles_nothing(table: Path, tmp_path: Path, backen
 def test_off_keeps_nothing(table: Path, tmp_path: Path, backend: str) -> None:
     fit("off", table, backend)
     assert not programs(tmp_path / "home")
+
+
+def test_numba_starts_without_scipy_and_finds_blas_later() -> None:
+    script = """
+import sys
+import numba, numpy as np
+import gdjax
+gdjax.fit(gdjax.Neuron(), np.eye(3), np.ones(3), backend="numba")
+assert "numba.np.arraymath" in sys.modules
+assert "scipy.linalg" not in sys.modules
+print(numba.njit(lambda a, b: a @ b)(np.eye(2), np.ones(2)))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=110, check=False)
+    assert done.stdout == "[1. 1.]\n", done.stderr[-2000:]
