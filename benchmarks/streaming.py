@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow
@@ -60,16 +61,19 @@ def seconds(work: Callable[[], None]) -> tuple[float, float]:
     return time.perf_counter() - began, time.process_time() - spent
 
 
+def counted(of_all: Callable[..., Any], passes: list[int]) -> Callable[..., Any]:
+    def a_pass(*given: Any) -> Any:
+        passes[0] += 1
+        return of_all(*given)
+
+    return a_pass
+
+
 def measure(path: Path, backend: str) -> None:
     """One line of the table."""
     passes = [0]
-    of_all = Stream.map
-
-    def counted(self: Stream, work):  # type: ignore[no-untyped-def]
-        passes[0] += 1
-        return of_all(self, work)
-
-    Stream.map = counted  # type: ignore[method-assign]
+    for name in ("read", "map"):
+        setattr(Stream, name, counted(getattr(Stream, name), passes))
     table = tables.read(path, target="y", memory_limit=LIMIT)
 
     def fit() -> None:

@@ -4,9 +4,11 @@ import hashlib
 import queue
 import threading
 from abc import ABC, abstractmethod
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
+from contextvars import copy_context
 from functools import cached_property
 from itertools import chain
 from typing import NamedTuple, TypeVar
@@ -18,7 +20,7 @@ from gdjax.memory import give_back
 Item = TypeVar("Item")
 
 AHEAD = 2
-"""Blocks read and not yet used."""
+"""Blocks read and not yet used; and worked on at a time."""
 
 BLOCK_BYTES = 1 << 24
 """X of a block, at most; smaller under a small memory limit."""
@@ -103,16 +105,23 @@ class Stream(ABC):
 
     def read(self) -> Generator[Block]:
         """All blocks in order, one pass; the next ones are read by a thread meanwhile."""
-        return self.map(lambda block: block)
+        return ahead(self.blocks())
 
     def map(self, work: Callable[[Block], Item]) -> Generator[Item]:
-        """`work` of all blocks in order, one pass; the next ones are read, and worked on, by a thread meanwhile."""
-
-        def worked() -> Generator[Item]:
-            with closing(self.blocks()) as blocks:
-                yield from map(work, blocks)
-
-        return ahead(worked())
+        """`work` of all blocks in order, one pass; threads work on `AHEAD` of them at a time."""
+        waiting: deque[Future[Item]] = deque()
+        with closing(self.blocks()) as blocks, ThreadPoolExecutor(AHEAD, "gdjax reader") as pool:
+            try:
+                for block in blocks:
+                    # each in a context like this one: NumPy's state of warnings is part of it
+                    waiting.append(pool.submit(copy_context().run, work, block))
+                    if len(waiting) > AHEAD:
+                        yield waiting.popleft().result()
+                while waiting:
+                    yield waiting.popleft().result()
+            finally:
+                pool.shutdown(cancel_futures=True)
+                give_back()
 
     def fingerprint(self) -> bytes:
         """A hash of what a run sees of the samples, by a pass over them: the values, and how a shuffle has them."""

@@ -25,14 +25,14 @@ class Streaming(Wrapped):
         most = samples.stream.layout.longest
         on_device = self.inner.asarray(theta)
 
-        def held(block: Block) -> tuple[Samples, float]:
-            return self._held(samples, block, min(most, 1 << max(0, len(block.y) - 1).bit_length()))
+        def means(block: Block) -> tuple[float, Any]:
+            part, weight = self._held(samples, block, min(most, 1 << max(0, len(block.y) - 1).bit_length()))
+            return weight, self._means(formula, on_device, part) if weight else None
 
-        for part, weight in samples.stream.map(held):
+        for weight, found in samples.stream.map(means):
             if weight:
-                c, g = self._means(formula, on_device, part)
-                cost += weight * c
-                gradient += weight * g
+                cost += weight * found[0]
+                gradient += weight * found[1]
                 total += weight
         return (cost / total).astype(self.dtype), (gradient / total).astype(self.dtype)
 

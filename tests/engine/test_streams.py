@@ -36,8 +36,9 @@ def data(rows=50_001, columns=4, seed=0):
 def passes(monkeypatch):
     """The passes over a stream since the test began."""
     seen = []
-    of_all = Stream.map
-    monkeypatch.setattr(Stream, "map", lambda self, work: seen.append(self) or of_all(self, work))
+    for name in ("read", "map"):
+        of_all = getattr(Stream, name)
+        monkeypatch.setattr(Stream, name, lambda *given, of_all=of_all: seen.append(given) or of_all(*given))
     return seen
 
 
@@ -291,6 +292,19 @@ def test_a_reader_ends_with_who_reads():
     read = ahead(i for i in range(1000))
     assert [next(read), next(read)] == [0, 1]
     read.close()
+    assert threading.active_count() == before
+
+
+def test_work_on_blocks_is_in_order_and_ends_with_who_asked_for_it():
+    X, y = data()
+    stream = ArrayStream(X, y, None, tuple("abcd"), LIMIT)
+    before = threading.active_count()
+    assert list(stream.map(lambda block: block.row[0])) == list(range(0, len(X), 1024))
+    left = stream.map(lambda block: block.row[0])
+    assert [next(left), next(left)] == [0, 1024]
+    left.close()
+    with np.errstate(divide="raise"), pytest.raises(FloatingPointError):  # the state of warnings goes along
+        list(stream.map(lambda block: np.ones(1) / np.zeros(1)))
     assert threading.active_count() == before
 
 
