@@ -308,6 +308,39 @@ def test_work_on_blocks_is_in_order_and_ends_with_who_asked_for_it():
     assert threading.active_count() == before
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="VmRSS, and a malloc that keeps what a thread freed: glibc's")
+@pytest.mark.parametrize("reads", ["ahead(work(block) for block in [None])", "Stream.map(One(), work)"])
+def test_what_a_thread_freed_goes_back_to_the_system(reads):
+    """128 MiB in pieces that malloc keeps, since one beyond them is still held."""
+    code = FREED.replace("READS", reads)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 32
+
+
+FREED = """
+from gdjax.stream import Stream, ahead
+
+def resident():
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmRSS")) >> 10
+
+class One(Stream):
+    def piece(self, number):
+        pass
+
+    def blocks(self):
+        yield None
+
+def work(block):
+    pieces = [b"x" * (1 << 16) for _ in range(2048)]
+    return b"y" * (1 << 16)
+
+before = resident()
+held = list(READS)
+print(resident() - before)
+"""
+
+
 def test_what_needs_arrays_says_so():
     X, y = data(rows=100)
     stream = ArrayStream(X, y, None, tuple("abcd"), LIMIT)
