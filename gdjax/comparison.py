@@ -18,6 +18,8 @@ from gdjax.protocol import Backend, Chunk, SupportsGrad
 from gdjax.rule import Array, Evaluate, Knobs, Rule, State, take_steps
 from gdjax.run import Run
 from gdjax.samples import Samples
+from gdjax.spool import spooled
+from gdjax.stream import Stream
 from gdjax.wrapped import Wrapped
 
 AGREES = {"float32": 1e-4, "float64": 1e-10}
@@ -253,6 +255,7 @@ def compare(
     engines: list[Backend] = [find_backend(each, dtype) for each in chosen]
     if autodiff:
         engines += [ByAutodiff(engine) for engine in engines if isinstance(engine, SupportsGrad)]
+    X = spooled(X) if isinstance(X, Stream) else X  # decoded once for all runs
     told = [_experiment(neuron, X, y, engine, steps, options) for engine in engines]
     by_autodiff = [i for i, engine in enumerate(engines) if isinstance(engine, ByAutodiff)]
     reference = told[by_autodiff[0] if by_autodiff else 0][0]

@@ -15,6 +15,8 @@ from gdjax.protocol import Backend
 from gdjax.rates import learning_rates
 from gdjax.run import Run
 from gdjax.running import run_problem
+from gdjax.spool import spooled
+from gdjax.stream import Stream
 
 
 def fit(
@@ -93,6 +95,7 @@ def fit(
     if isinstance(learning_rate, str) and learning_rate == "find":
         if groups is not None or isinstance(y, Targets):
             raise UsageError('learning_rate = "find" is for one neuron: each of several has its own rate at "auto"')
+        X = spooled(X) if isinstance(X, Stream) else X  # decoded once for all runs
         learning_rate = learning_rates(
             neuron,
             X,

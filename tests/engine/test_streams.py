@@ -258,10 +258,19 @@ def test_a_second_pass_reads_the_copy_of_the_first(tmp_path, monkeypatch, dtype)
     assert spooled(copied) is copied
 
 
-def test_a_fit_decodes_a_stream_once():
+@pytest.mark.parametrize(
+    "train",
+    [
+        lambda stream: gdjax.fit(Neuron("identity"), stream, None, backend="numpy"),
+        lambda stream: gdjax.fit(Neuron("identity"), stream, None, learning_rate="find", steps=2, backend="numpy"),
+        lambda stream: gdjax.sweep(Neuron("identity"), stream, None, l2=[0.0, 1.0], steps=2, backend="numpy"),
+        lambda stream: gdjax.compare(Neuron("identity"), stream, None, backends=["numpy"], autodiff=False, steps=2),
+    ],
+    ids=["fit", "find", "sweep", "compare"],
+)
+def test_a_fit_decodes_a_stream_once(train):
     stream = counted()
-    run = gdjax.fit(Neuron("identity"), stream, None, backend="numpy")
-    assert run.status == "converged"
+    train(stream)
     assert stream.read_pieces == len(stream.layout.pieces)
 
 
