@@ -1,6 +1,6 @@
 """Gradient checkers side by side on the mutation suite: bugs caught and alarms on correct gradients.
 
-    python benchmarks/checkers.py [--checkers gdjax,jax,torch,scipy,autograd,taylor] [--dtype float64]
+    python benchmarks/checkers.py [--checkers gdjax,jax,torch,scipy,autograd,taylor] [--dtype float64] [--part 1/3]
 
 Each of the others gets what its documentation asks for: one random point, its own default tolerances (scipy returns an
 error; sqrt(eps) relative to the gradient is allowed), the parameters as inputs and the data closed over.
@@ -164,13 +164,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkers", default=",".join(NAMES))
     parser.add_argument("--dtype", default="float64,float32")
+    parser.add_argument("--part", default="1/1", help="every n-th bug and gradient from the k-th on: counts add up")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     from gradient_bugs import BUGS
     from gradient_late import LATE_BUGS, LATE_RIGHT
     from gradient_right import RIGHT
+    from gradient_unseen import UNSEEN_BUGS, UNSEEN_RIGHT
 
-    bugs, rights = [*BUGS, *LATE_BUGS], [*RIGHT, *LATE_RIGHT]
+    bugs, rights = [*BUGS, *LATE_BUGS, *UNSEEN_BUGS], [*RIGHT, *LATE_RIGHT, *UNSEEN_RIGHT]
+    first, parts = map(int, options.part.split("/"))
+    bugs, rights = bugs[first - 1 :: parts], rights[first - 1 :: parts]
     print(f"{len(bugs)} bugs written by hand, {len(rights)} correct gradients.\n")
     print("| checker | dtype | bugs caught | alarms on correct gradients | seconds |")
     print("| --- | --- | --- | --- | --- |")

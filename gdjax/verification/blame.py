@@ -102,7 +102,7 @@ class _Blame:
         return tuple(whole)
 
     def _plain(self) -> list[Observation]:
-        found = [o for o in self.failures if not o.case.sampled and not o.case.label.startswith("scale")]
+        found = [o for o in self.failures if not (o.case.sampled or o.case.scaled)]
         return sorted(found, key=lambda o: o.answer.kind, reverse=True)[:_MOST]
 
     def ignores_data(self) -> bool:

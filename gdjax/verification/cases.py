@@ -20,18 +20,22 @@ _MOST_WORK = 3_000_000
 MOST_TRANSCENDENTAL = 12_500
 MOST_POINTWISE = 64
 _STEERED = 64
+# Work of a small input, and the rows of a small block.
+_SMALL, _BLOCK = 4096, 64
 # Entries that steering differentiates by; with more, the parameters alone.
 _MOST_MOVED = 1000
 
 
 @dataclass(frozen=True)
 class Case:
-    """One input. `sampled` data are random with full mantissas; the others lie on a lattice of one scale."""
+    """One input. `sampled` data are random with full mantissas; the others lie on a lattice, of one scale but where
+    some arguments are `scaled`."""
 
     label: str
     args: Args
     sizes: Sizes
     sampled: bool = False
+    scaled: bool = False
 
     @property
     def key(self) -> tuple[Any, ...]:
@@ -62,6 +66,12 @@ class Cases:
     def plans(self) -> list[Sizes]:
         found = plans(self.sizes, rows_name(self.spec, self.wrt))
         return [p for p in found if self._work(p) <= self.most] or found[:1]
+
+    @property
+    def square(self) -> Sizes:
+        """The smallest sizes above 1, all alike, if there are several plans."""
+        found = self.plans
+        return found[min(2, len(found) - 1)]
 
     def _work(self, sizes: Sizes) -> int:
         counts = [int(np.prod(shape_of(self.spec[i], sizes), dtype=np.int64)) for i in self.varying]
@@ -128,7 +138,7 @@ class Cases:
     def small(self) -> Iterator[Case]:
         """Lattice inputs of small sizes, with few bits and with as many as products leave exact."""
         wide = np.finfo(self.dtype).nmant // 4
-        smallest = [p for p in self.plans if self._work(p) <= 4096]
+        smallest = [p for p in self.plans if self._work(p) <= _SMALL]
         for number, sizes in enumerate(smallest):
             for draw in range(3 if number < 4 else 2):
                 yield Case("lattice", self.drawn(sizes, self.rng(1, number, draw)), sizes)
@@ -136,7 +146,7 @@ class Cases:
 
     def zeros(self) -> Iterator[Case]:
         """All parameters zero, and each argument zero in turn."""
-        sizes = self.plans[min(2, len(self.plans) - 1)]
+        sizes = self.square
         base = self.drawn(sizes, self.rng(3))
         for places in (self.wrt, *((i,) for i in self.movable)):
             whole = list(base)
@@ -156,7 +166,7 @@ class Cases:
                 for power in (-30, 30) if number else (-30, -12, 12, 30):
                     moved = self.scaled(base, places, power) if places else None
                     if moved is not None:
-                        yield Case(f"scale 2^{power}", moved, sizes)
+                        yield Case(f"scale 2^{power}", moved, sizes, scaled=True)
             for draw, power in enumerate((1, 2, 2, 3, 3, 4, 6)):
                 again = self.drawn(sizes, self.rng(11, number, draw))
                 moved = self.scaled(again, [i for i in self.wrt if i in self.scalable], power)
@@ -168,7 +178,7 @@ class Cases:
         rows = rows_name(self.spec, self.wrt)
         held = [i for i in self.movable if self.spec[i][:1] == (rows,) and self.domains[i].free]
         most = max((len(self.spec[i]) for i in held), default=0)
-        sizes = next((p for p in self.plans if p.get(rows or "", 0) >= 64), None)
+        sizes = next((p for p in self.plans if p.get(rows or "", 0) >= _BLOCK), None)
         if sizes is None or not held:
             return
         step = np.arange(sizes[str(rows)])
@@ -186,8 +196,9 @@ class Cases:
 
     def large(self) -> Iterator[Case]:
         """Sizes past common blocks, with last blocks that are partial."""
+        rows = rows_name(self.spec, self.wrt)
         for number, sizes in enumerate(self.plans):
-            if self._work(sizes) > 4096 or number >= 7:
+            if self._work(sizes) > _SMALL or sizes.get(rows or "", 0) > _BLOCK:
                 yield Case("large lattice", self.drawn(sizes, self.rng(5, number)), sizes)
 
     def sampled(self) -> Iterator[Case]:
@@ -211,7 +222,7 @@ class Cases:
     def steered(self, steering: Steering) -> Iterator[Case]:
         """Each comparison on its tie, next to it on both sides, and with all entries on one side."""
         seen: dict[str, int] = {}
-        bases = [p for p in self.plans[:6] if self._work(p) <= 4096] or self.plans[:1]
+        bases = [p for p in self.plans[:6] if self._work(p) <= _SMALL] or self.plans[:1]
         for number, sizes in enumerate((bases[0], *bases[3:4])):
             if self._work(sizes) > 200_000:
                 return

@@ -194,18 +194,12 @@ class Check:
         self.observations.append(observation)
         self.failing += observation.failed
         if listed:
-            ratio = (
-                [float(np.max(e, initial=0.0)) for e in observation.error],
-                [float(np.max(a, initial=0.0)) for a in observation.allowed],
+            case, last = observation.case, any(v.any() for v in observation.last)
+            outcome = "wrong" if observation.failed else "last digits" if last else "right"
+            error, allowed = (
+                max(float(np.max(x, initial=0.0)) for x in parts) for parts in (observation.error, observation.allowed)
             )
-            outcome = (
-                "wrong"
-                if observation.failed
-                else ("last digits" if any(v.any() for v in observation.last) else "right")
-            )
-            self.inputs.append(
-                Input(observation.case.label, observation.case.sizes, outcome, max(ratio[0]), max(ratio[1]))
-            )
+            self.inputs.append(Input(case.label, case.sizes, outcome, error, allowed))
 
     def _once(self, kind: str, severity: str, message: str, where: str) -> None:
         if message not in self.rejected:

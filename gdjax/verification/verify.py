@@ -37,11 +37,7 @@ def run(check: Check) -> Report:
     except Hung:
         text = f"{check.elapsed:.0f} s have passed, and still it was not done; seconds= moves this guard"
         check.findings.append(Finding("note", "inconclusive", text))
-        dtype = np.dtype(check.cases.dtype).name
-        return Report(
-            worst(f.severity for f in check.findings), tuple(check.findings), check.label, dtype, check.kinks,
-            inputs=tuple(check.inputs), seconds=check.elapsed,
-        )  # fmt: skip
+        return _told(check)
 
 
 def _run(check: Check) -> Report:
@@ -76,7 +72,7 @@ def _contracts(check: Check) -> None:
         check.findings += contracts.repeats(check.subject, large, _REPEATS)
     data = [i for i in check.cases.movable if i not in check.cases.wrt and not check.cases.domains[i].whole]
     data = [i for i in data if not _compared(check, good[0], i)] if good else []
-    base = next((c for c in good if c.sizes == check.cases.plans[min(2, len(check.cases.plans) - 1)]), None)
+    base = next((c for c in good if c.sizes == check.cases.square), None)
     if base is not None and data:
         check.findings += contracts.nan_stays(
             check.subject, base, data, partial(_relies, check), partial(_spoiled, check), check.names
@@ -138,16 +134,24 @@ def _report(check: Check) -> Report:
     if not check.failed and checked < 3:
         why = ", ".join(f"{n} {kind}" for kind, n in check.skipped.items()) or "none was made"
         check.findings.append(Finding("note", "inconclusive", f"too few inputs could be judged ({why}); pass domain="))
+    branches = tuple(b for c in check.coverage for b in c.branches())
+    report = _told(check, oracles=_oracles(check), coverage=branches)
+    if failure is None:
+        return report
+    return replace(
+        report,
+        component=failure.component,
+        term=failure.term,
+        counterexample=failure.code,
+        components=failure.components,
+    )
+
+
+def _told(check: Check, **more: Any) -> Report:
+    """The report on what was found, tried and what `more` says."""
     return Report(
         worst(f.severity for f in check.findings), tuple(check.findings), check.label,
-        np.dtype(check.cases.dtype).name, check.kinks,
-        failure.component if failure else None,
-        failure.term if failure else None,
-        failure.code if failure else None,
-        failure.components if failure else (),
-        tuple(check.inputs), _oracles(check),
-        tuple(b for c in check.coverage for b in c.branches()),
-        check.elapsed,
+        np.dtype(check.cases.dtype).name, check.kinks, inputs=tuple(check.inputs), seconds=check.elapsed, **more,
     )  # fmt: skip
 
 
@@ -182,12 +186,7 @@ def _black_box(check: Check, why: str) -> Report:
     check.findings.append(Finding("unsupported", "inconclusive", why))
     cases = [check.cases.example, *(check.cases.random(p, check.cases.rng(10)) for p in check.cases.plans[1:6])]
     check.findings += taylor(check.cost, check.subject, cases, check.cases.wrt, check.cases.dtype)
-    dtype = np.dtype(check.cases.dtype).name
-    oracles = ("Taylor remainders of order 2 above a noise floor",)
-    return Report(
-        worst(f.severity for f in check.findings), tuple(check.findings), check.label, dtype, check.kinks,
-        oracles=oracles, seconds=check.elapsed,
-    )  # fmt: skip
+    return _told(check, oracles=("Taylor remainders of order 2 above a noise floor",))
 
 
 def checked(*args: Any, **options: Any) -> Report:
