@@ -15,9 +15,11 @@ def fixed_rate(learning_rate: Any) -> float | None:
     return None if isinstance(rate, str) else float(rate)
 
 
-def whole(name: str, value: Any, least: int) -> int:
+def whole(name: str, value: Any, least: int, most: int = 2**63 - 1) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
         raise UsageError(f"{name} = {value!r} must be a whole number >= {least}")
+    if value > most:
+        raise UsageError(f"{name} = {value!r} must be a whole number <= {most}")
     return int(value)
 
 

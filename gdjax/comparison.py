@@ -1,6 +1,7 @@
 """The cross-check: one experiment on every installed backend and by autodiff, and where results and times differ."""
 
 import json
+import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -133,7 +134,7 @@ class Comparison:
         """Whether no parameter is off by more than 1e-10 (float32: 1e-4) of itself or of the largest one."""
         limit = AGREES[self.dtype]
         theta = _theta(self[self.reference].run)
-        size = np.nanmax(np.abs(theta), axis=1, keepdims=True)
+        size = np.fmax.reduce(np.abs(theta), axis=1, keepdims=True, initial=0.0)
         for row in self.rows:
             if list(np.atleast_1d(row.run.status)) != list(np.atleast_1d(self[self.reference].run.status)):
                 return False
@@ -160,7 +161,7 @@ class Comparison:
                 row.name,
                 _status(row.run),
                 str(int(np.max(row.run.steps))),
-                f"{float(np.nanmean(np.atleast_1d(row.run.cost))):.15g}",
+                f"{_mean(row.run.cost):.15g}",
                 "reference" if row.name == self.reference else f"{row.cost_relative:.1e}",
                 _seconds(row.first_step),
                 _seconds(row.step),
@@ -192,7 +193,7 @@ class Comparison:
                 row.name: {
                     "status": row.run.counts(),
                     "steps": int(np.max(row.run.steps)),
-                    "cost": _plain(float(np.nanmean(np.atleast_1d(row.run.cost)))),
+                    "cost": _plain(_mean(row.run.cost)),
                     "cost_relative": _plain(row.cost_relative),
                     "values": [[_plain(v) for v in model] for model in _theta(row.run)],
                     "relative": [_plain(v) for v in row.relative],
@@ -310,6 +311,12 @@ def _differences(run: Run, reference: Run) -> tuple[np.ndarray, np.ndarray, floa
 def _ratio(apart: np.ndarray, size: np.ndarray) -> np.ndarray:
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(apart == 0, 0.0, apart / size)
+
+
+def _mean(cost: Any) -> float:
+    """Of those that were trained; NaN where none was."""
+    known = np.atleast_1d(cost)[~np.isnan(np.atleast_1d(cost))]
+    return float(known.mean()) if len(known) else math.nan
 
 
 def _worst(row: Row) -> float:

@@ -8,6 +8,8 @@ from typing import Any
 from gdjax.errors import UsageError
 from gdjax.formulas import Activation, Formula, Loss, Pointwise, activations, losses
 
+LARGEST_PENALTY = 1e30
+
 
 @dataclass(frozen=True)
 class Neuron:
@@ -19,7 +21,7 @@ class Neuron:
         activation: "relu", "identity", "leaky_relu", "sigmoid", "tanh", "softplus", "exp", or an `Activation`.
         loss: "squared_error", "absolute_error", "huber", "log_loss" (y in {0, 1}, activation sigmoid),
             "poisson" (y >= 0, activation exp), or a `Loss`.
-        l2, l1: penalties, >= 0, never on the bias.
+        l2, l1: penalties, from 0 to 1e30, never on the bias.
         bias: whether there is a bias; without one it is 0.
 
     Raises:
@@ -67,6 +69,8 @@ def check_penalty(name: str, value: Any) -> float:
         number = math.nan
     if isinstance(value, bool) or not 0 <= number < math.inf:
         raise UsageError(f"{name} = {value!r} must be a finite number >= 0")
+    if number > LARGEST_PENALTY:
+        raise UsageError(f"{name} = {value!r} must be <= {LARGEST_PENALTY:g}: what it weighs overflows")
     return number
 
 

@@ -116,8 +116,8 @@ class Run:
         if self.groups is None:
             if groups is not None:
                 raise UsageError("groups: this run has none: leave groups out")
-            z = np.atleast_2d(self.weights) @ X.T + np.atleast_1d(self.bias)[:, None]
-            with np.errstate(over="ignore"):
+            with np.errstate(over="ignore", invalid="ignore"):
+                z = np.atleast_2d(self.weights) @ X.T + np.atleast_1d(self.bias)[:, None]
                 out = np.asarray(activate(z))
             return out[0] if self.single else out
         if groups is None:
@@ -128,8 +128,8 @@ class Run:
         if not trained.all():
             _answer_untrained(int((~trained).sum()), len(X), groups, trained, untrained)
         out = np.full(len(X), np.nan)
-        z = (X[trained] * self.weights[at[trained]]).sum(axis=1) + self.bias[at[trained]]
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
+            z = (X[trained] * self.weights[at[trained]]).sum(axis=1) + self.bias[at[trained]]
             out[trained] = activate(z)
         return out
 

@@ -69,7 +69,7 @@ def run_problem(
     descent = Descent(
         method=method,
         schedule=schedule if neuron.formula.loss.smooth else for_kinks(schedule),
-        steps=whole("steps", steps, 1),
+        steps=whole("steps", steps, 1, 2**31 - 1),
         batch_size=None if batch_size is None else whole("batch_size", batch_size, 1),
         tolerance=TOLERANCE[engine.dtype] if tolerance is None else tolerated(tolerance),
         patience=None if patience is None else whole("patience", patience, 1),

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from gdjax.arguments import memory
+from gdjax.arguments import memory, whole
 from gdjax.data import check
 from gdjax.discovery import DEFAULT
 from gdjax.errors import UsageError
@@ -82,7 +82,7 @@ def sweep(
         raise UsageError("learning_rate: sweep numbers, or one schedule")
     l2s = [check_penalty("l2", v) for v in _values("l2", neuron.l2 if l2 is None else l2)]
     l1s = [check_penalty("l1", v) for v in _values("l1", neuron.l1 if l1 is None else l1)]
-    seeds = [_seed(s) for s in _values("seed", seed)]
+    seeds = [whole("seed", s, 0) for s in _values("seed", seed)]
     row_fold = None if folds is None else _row_folds(folds, len(X), seeds[0])
     if row_fold is not None and data.row is not None:
         row_fold = row_fold[data.row]
@@ -179,12 +179,6 @@ def _values(name: str, given: Any) -> list[Any]:
     if not values:
         raise UsageError(f"{name}: an empty sequence: pass at least one value")
     return values
-
-
-def _seed(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0:
-        raise UsageError(f"seed = {value!r} must be a whole number >= 0")
-    return int(value)
 
 
 def _row_folds(folds: Any, rows: int, seed: int) -> np.ndarray:

@@ -114,3 +114,10 @@ def test_what_compare_sets_itself_is_refused(given, message):
 def test_an_unknown_row_is_named(comparison):
     with pytest.raises(UsageError, match="no row 'torch'"):
         comparison["torch"]
+
+
+def test_a_fleet_of_which_none_can_be_trained_is_compared_without_a_warning():
+    X = np.arange(4.0)[:, None]
+    found = compare(gdjax.Neuron(), X, X[:, 0], groups=np.arange(4), backends=["numpy"], autodiff=False, steps=5)
+    assert json.loads(found.to_json())["backends"]["numpy"]["cost"] is None
+    assert "4 too_few_rows" in str(found)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import re
+from importlib import import_module
 from importlib.metadata import requires
 
 from cyclopts import App
@@ -42,8 +44,17 @@ def versions() -> str:
     return "\n".join([*dict.fromkeys(lines), f"python {platform.python_version()} on {platform.platform()}"])
 
 
-def make_app(config: Toml | None = None) -> App:
-    """The program, with the options of ``config`` for those that are not given."""
+def _whole_help(name: str) -> str:
+    """The docstring of a command, a paragraph a line."""
+    doc = inspect.getdoc(getattr(import_module(f"gdjax.cli.{name}"), name)) or ""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in doc.split("\n\n"))
+
+
+def make_app(config: Toml | None = None, called: str | None = None) -> App:
+    """The program, with the options of ``config`` for those that are not given.
+
+    The command that is ``called`` is loaded in any case, and tells its own help: all of it.
+    """
     app = App(
         name="gdjax",
         help="Train neurons by gradient descent from hand-derived gradients: one, a sweep, or a fleet of a million.",
@@ -53,5 +64,5 @@ def make_app(config: Toml | None = None) -> App:
         config=config,
     )
     for name, what in COMMANDS.items():
-        app.command(f"gdjax.cli.{name}:{name}", name=name, help=what)
+        app.command(f"gdjax.cli.{name}:{name}", name=name, help=_whole_help(name) if name == called else what)
     return app

@@ -8,18 +8,20 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from gdjax.cli.options import Whole
 from gdjax.cli.output import console, print_json, table
+from gdjax.errors import UsageError
 
 __all__ = ["bench"]
 
 
 def bench(
     *,
-    rows: Annotated[int, Parameter(help="Rows of the shared data set.")] = 262_144,
-    features: Annotated[int, Parameter(help="Its columns.")] = 64,
-    neurons: Annotated[int, Parameter(help="Neurons of the fleet, each on 500 rows by 16 columns of its own.")] = 1_000,
+    rows: Annotated[Whole, Parameter(help="Rows of the shared data set.")] = 262_144,
+    features: Annotated[Whole, Parameter(help="Its columns.")] = 64,
+    neurons: Annotated[Whole, Parameter(help="Neurons of the fleet, each on its own 500 rows by 16 columns.")] = 1_000,
     dtype: Annotated[str, Parameter(help="float32 or float64.")] = "float32",
-    repeats: Annotated[int, Parameter(help="Measurements, alternating between backends; their median is shown.")] = 5,
+    repeats: Annotated[Whole, Parameter(help="Measurements, in turn for each backend; their median is shown.")] = 5,
     json: Annotated[bool, Parameter(help="One JSON object on stdout, and nothing else there.", negative="")] = False,
 ) -> int:
     """Measure this machine: one full gradient on a shared data set, and one for each neuron of a fleet.
@@ -30,6 +32,10 @@ def bench(
 
     import gdjax
     from gdjax.samples import Samples
+
+    for name, value in {"rows": rows, "features": features, "neurons": neurons, "repeats": repeats}.items():
+        if value < 1:
+            raise UsageError(f"--{name} {value}: a whole number from 1")
 
     rng = np.random.default_rng(0)
     formula = gdjax.Neuron().formula

@@ -6,7 +6,18 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from gdjax.cli.options import NEURON, OUTPUT, TABLE, NeuronOptions, OutputOptions, TableOptions, column_names, rate
+from gdjax.cli.options import (
+    NEURON,
+    OUTPUT,
+    TABLE,
+    NeuronOptions,
+    OutputOptions,
+    TableOptions,
+    Whole,
+    WholeOrNone,
+    column_names,
+    rate,
+)
 from gdjax.cli.output import console, safe
 
 __all__ = ["compare"]
@@ -23,11 +34,11 @@ def compare(
     dtype: Annotated[str | None, Parameter(help="float32 or float64; by default that of the data.")] = None,
     method: Annotated[str, Parameter(help="plain, momentum, nesterov or adam.")] = "nesterov",
     learning_rate: Annotated[str, Parameter(help="A number, or auto.")] = "auto",
-    steps: Annotated[int, Parameter(help="The most steps.")] = 1_000,
-    batch_size: Annotated[int | None, Parameter(help="Rows of a mini batch; by default all.")] = None,
+    steps: Annotated[Whole, Parameter(help="The most steps.")] = 1_000,
+    batch_size: Annotated[WholeOrNone, Parameter(help="Rows of a mini batch; by default all.")] = None,
     tolerance: Annotated[float | None, Parameter(help="As in fit.")] = None,
     standardize: Annotated[bool, Parameter(help="As in fit.")] = True,
-    seed: Annotated[int, Parameter(help="As in fit.")] = 0,
+    seed: Annotated[Whole, Parameter(help="As in fit.")] = 0,
     output: OutputOptions = OUTPUT,
 ) -> int:
     """The same fit on every installed backend and by autodiff: where costs, parameters and times differ.

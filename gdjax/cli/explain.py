@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 from cyclopts import Parameter
 
-from gdjax.cli.options import TABLE, TableOptions, numbers
+from gdjax.cli.options import TABLE, TableOptions, Whole, numbers
 from gdjax.errors import UsageError
 
 __all__ = ["explain"]
@@ -22,10 +22,10 @@ def explain(
     /,
     *,
     columns: TableOptions = TABLE,
-    rows: Annotated[int, Parameter(help="Rows of the table.")] = 4,
+    rows: Annotated[Whole, Parameter(help="Rows of the table.")] = 4,
     run: Annotated[str | None, Parameter(help="A saved run, whose neuron and parameters are taken.")] = None,
     weights: Annotated[str | None, Parameter(help="Weights, with commas; by default 1 / D each.")] = None,
-    bias: Annotated[float, Parameter(help="Bias.")] = 0.0,
+    bias: Annotated[float | None, Parameter(help="Bias; by default 0.")] = None,
     activation: Annotated[str, Parameter(help="relu, identity, sigmoid, exp, ...")] = "relu",
     loss: Annotated[str, Parameter(help="squared_error, huber, log_loss, poisson, ...")] = "squared_error",
     learning_rate: Annotated[float, Parameter(help="eta of the updates.")] = 0.1,
@@ -41,13 +41,22 @@ def explain(
 
     if latex and json:
         raise UsageError("--latex and --json: one of them")
+    if rows < 1:
+        raise UsageError(f"--rows {rows}: a whole number from 1")
+    if learning_rate <= 0:
+        raise UsageError(f"--learning-rate {learning_rate:g}: a number over 0")
+    if columns.by or columns.sample_weight:
+        raise UsageError("--by, --sample-weight: the derivation is of one neuron and unweighted samples")
     neuron: Any = gdjax.Neuron(activation, loss)
     given = numbers("weights", weights)
     X, y = np.array(_X), np.array(_Y)
     if table is None:
-        given, bias = given or _WEIGHTS, bias if given else _BIAS
         if run is not None:
             raise UsageError("--run: pass the table, too, whose rows are the samples")
+        if columns != TABLE:
+            raise UsageError("explain: pass the table whose columns are named")
+        if given is None:
+            given, bias = _WEIGHTS, _BIAS if bias is None else bias
     elif run is not None:
         from gdjax.cli.predict import read_like
 
@@ -60,7 +69,7 @@ def explain(
     else:
         read = columns.read(table)
         X, y = read.X[:rows], _target(read.y)[:rows]
-    params = gdjax.Params(np.array(given or [1 / X.shape[1]] * X.shape[1]), bias)
+    params = gdjax.Params(np.array(given or [1 / X.shape[1]] * X.shape[1]), bias or 0.0)
     derivation = gdjax.explain(neuron, params, X, y, learning_rate=learning_rate)
     print(derivation.to_json() if json else derivation.to_latex() if latex else derivation)
     return 0 if derivation.holds else 1

@@ -16,6 +16,8 @@ from gdjax.cli.options import (
     NeuronOptions,
     OutputOptions,
     TableOptions,
+    Whole,
+    WholeOrNone,
     rate,
 )
 from gdjax.cli.screen import show
@@ -38,8 +40,8 @@ def fit(
     unseen: Annotated[
         Literal["error", "zero"], Parameter(help="What a category of --validation that TABLE lacks does.")
     ] = "error",
-    seed: Annotated[int, Parameter(help="Of random starts and shuffles.")] = 0,
-    min_rows: Annotated[int | None, Parameter(help="Groups of fewer rows are not trained.")] = None,
+    seed: Annotated[Whole, Parameter(help="Of random starts and shuffles.")] = 0,
+    min_rows: Annotated[WholeOrNone, Parameter(help="Groups of fewer rows are not trained.")] = None,
     strict: Annotated[bool, Parameter(help="Exit with 4 unless all converged.", negative="")] = False,
     output: OutputOptions = OUTPUT,
 ) -> int:
@@ -51,7 +53,7 @@ def fit(
     import gdjax
     from gdjax import tables
 
-    output.check(table)
+    output.check(table, validation, checkpoint=descent.checkpoint)
     formula, arguments, start = neuron.neuron(), descent.arguments(), rate(learning_rate)
     data = columns.read(table, descent.limit)
     held_out: Any = None

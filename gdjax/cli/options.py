@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -15,6 +16,8 @@ from gdjax.discovery import DEFAULT
 from gdjax.errors import UsageError
 
 if TYPE_CHECKING:
+    from cyclopts import Token
+
     from gdjax import Neuron
     from gdjax.protocol import Backend
     from gdjax.tables import Table
@@ -30,6 +33,9 @@ __all__ = [
     "NeuronOptions",
     "OutputOptions",
     "TableOptions",
+    "Whole",
+    "WholeOrNone",
+    "check_output",
     "column_names",
     "formula",
     "numbers",
@@ -42,6 +48,26 @@ _TABLE, _NEURON, _DESCENT, _OUTPUT = (
 
 ACTIVATION = "relu, identity, leaky_relu(0.01), sigmoid, tanh, softplus or exp."
 LOSS = "squared_error, absolute_error, huber(1.0), log_loss or poisson."
+
+
+def _whole(_: Any, tokens: Sequence[Token]) -> int:
+    """A whole number, however it is written: 1000, 1_000 or 1e3. None is rounded."""
+    text = tokens[0].value
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not number.is_integer():
+        raise ValueError(f"{text!r} is no whole number.")
+    return int(number)
+
+
+Whole = Annotated[int, Parameter(converter=_whole)]
+WholeOrNone = Annotated[int | None, Parameter(converter=_whole)]
 
 
 def _help(text: str, group: Group, **more: Any) -> Parameter:
@@ -64,12 +90,13 @@ class TableOptions:
         Literal["error", "drop", "mean", "keep"] | None,
         _help("What an empty cell does; by default it is an error, and with --by fails its own group.", _TABLE),
     ] = None
-    max_bytes: Annotated[int | None, _help("Most bytes that are read; by default the memory.", _TABLE)] = None
+    max_bytes: Annotated[WholeOrNone, _help("Most bytes that are read; by default the memory.", _TABLE)] = None
 
     def read(self, path: str, memory_limit: int | None = None) -> Table:
         """The table at ``path``; over the limit, where one is given, a stream."""
         from gdjax import tables
 
+        self._check()
         return tables.read(
             path,
             target=self.target,
@@ -81,6 +108,20 @@ class TableOptions:
             max_bytes=self.max_bytes,
             memory_limit=memory_limit,
         )
+
+    def _check(self) -> None:
+        """Refuse a column that is to play two parts."""
+        by = column_names(self.by) or []
+        for name in by:
+            if by.count(name) > 1:
+                raise UsageError(f"--by: {name!r} stands twice; name it once")
+        coded = column_names(self.categorical) or []
+        weight = [] if self.sample_weight is None else [self.sample_weight]
+        for flag, names in {"--by": by, "--sample-weight": weight, "--categorical": coded}.items():
+            if self.target in names:
+                raise UsageError(f"{flag}: {self.target!r} is the target; name another column")
+        if self.sample_weight in by:
+            raise UsageError(f"--by: {self.sample_weight!r} is the sample weight; name another column")
 
 
 @Parameter(name="*")
@@ -110,14 +151,14 @@ class DescentOptions:
     dtype: Annotated[str | None, _help("float32 or float64; by default that of the data.", _DESCENT)] = None
     device: Annotated[str | None, _help("Such as cpu or gpu; by default the backend's choice.", _DESCENT)] = None
     method: Annotated[str, _help("plain, momentum, nesterov or adam.", _DESCENT)] = "nesterov"
-    steps: Annotated[int, _help("The most steps.", _DESCENT)] = 10_000
-    batch_size: Annotated[int | None, _help("Rows of a mini batch; by default all.", _DESCENT)] = None
+    steps: Annotated[Whole, _help("The most steps.", _DESCENT)] = 10_000
+    batch_size: Annotated[WholeOrNone, _help("Rows of a mini batch; by default all.", _DESCENT)] = None
     tolerance: Annotated[
         float | None, _help("Relative distance to the optimum that 'converged' certifies; 0 runs all steps.", _DESCENT)
     ] = None
-    patience: Annotated[int | None, _help("Looks at --validation without a better cost.", _DESCENT)] = None
+    patience: Annotated[WholeOrNone, _help("Looks at --validation without a better cost.", _DESCENT)] = None
     standardize: Annotated[bool, _help("Whether the descent sees standardised columns.", _DESCENT)] = True
-    memory_limit: Annotated[int | None, _help("Bytes that the samples may take at a time.", _DESCENT)] = None
+    memory_limit: Annotated[WholeOrNone, _help("Bytes that the samples may take at a time.", _DESCENT)] = None
     checkpoint: Annotated[
         Path | None, _help("File to save the state in; the same command again goes on from it.", _DESCENT)
     ] = None
@@ -164,15 +205,28 @@ class OutputOptions:
     quiet: Annotated[bool, _help("No progress bar.", _OUTPUT, negative="", alias="-q")] = False
     config: Annotated[Path | None, _help("TOML file of these options; those given here go before.", _OUTPUT)] = None
 
-    def check(self, *inputs: str) -> None:
-        """Refuse an output that cannot be written, before any work is done for it."""
-        if self.output is None:
-            return
-        from gdjax.files import check_writable
+    def check(self, *inputs: str | Path | None, checkpoint: Path | None = None) -> None:
+        """Refuse an output or a checkpoint that cannot be written, before any work is done for it."""
+        known = (*inputs, self.config)
+        if self.output is not None:
+            check_output("--output", self.output, *known)
+        if checkpoint is not None:
+            check_output("--checkpoint", checkpoint, *known)
+            if self.output is not None and _one_file(self.output, checkpoint):
+                raise UsageError(f"--checkpoint {checkpoint}: this is the output; name another file")
 
-        check_writable(self.output)
-        if self.output.exists() and any(Path(i).exists() and self.output.samefile(i) for i in inputs):
-            raise UsageError(f"--output {self.output}: this is the input; name another file")
+
+def check_output(flag: str, path: Path, *inputs: str | Path | None) -> None:
+    """Refuse a file that cannot be written, or that is one of the inputs: it would be lost."""
+    from gdjax.files import check_writable
+
+    check_writable(path)
+    if any(each is not None and _one_file(path, Path(each)) for each in inputs):
+        raise UsageError(f"{flag} {path}: this is the input; name another file")
+
+
+def _one_file(a: Path, b: Path) -> bool:
+    return a.samefile(b) if a.exists() and b.exists() else a.resolve() == b.resolve()
 
 
 TABLE, NEURON, DESCENT, OUTPUT = TableOptions(), NeuronOptions(), DescentOptions(), OutputOptions()
@@ -209,12 +263,17 @@ def numbers(name: str, text: str | None) -> list[float] | None:
     if text is None:
         return None
     try:
-        values = [float(part) for part in text.split(",")]
-    except ValueError:
-        values = [math.nan]
-    if not all(map(math.isfinite, values)) or "_" in text:
-        raise UsageError(f"--{name.replace('_', '-')} {text!r}: numbers with commas between them, such as 0.01,0.1")
-    return values
+        return [_finite(part) for part in text.split(",")]
+    except ValueError as error:
+        flag = f"--{name.replace('_', '-')}"
+        raise UsageError(f"{flag} {text!r}: numbers with commas between them, such as 0.01,0.1") from error
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value) or "_" in text:
+        raise ValueError(text)
+    return value
 
 
 def rate(text: str) -> Any:
@@ -225,7 +284,9 @@ def rate(text: str) -> Any:
         from gdjax import schedules
 
         return spelled("learning-rate", text, schedules, "cosine(0.1, steps=1000)")
-    found = numbers("learning_rate", text)
-    if found is None or len(found) != 1:
-        raise UsageError(f"--learning-rate {text!r}: a number, auto, find, or a schedule such as step(0.1, every=100)")
-    return found[0]
+    try:
+        return _finite(text)
+    except ValueError as error:
+        raise UsageError(
+            f"--learning-rate {text!r}: a number, auto, find, or a schedule such as step(0.1, every=100)"
+        ) from error

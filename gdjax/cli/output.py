@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -17,14 +18,25 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-__all__ = ["console", "print_json", "run_json", "safe", "strict", "table"]
+__all__ = ["console", "counted", "print_json", "run_json", "safe", "strict", "table"]
 
 
 def console() -> Console:
     """The terminal on stdout; no colour where it is none."""
     from rich.console import Console
 
-    return Console(highlight=False, markup=False, emoji=False, soft_wrap=not sys.stdout.isatty())
+    # rich takes 80 columns where there is no terminal, too few for a table in a file
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120
+    return Console(highlight=False, markup=False, emoji=False, soft_wrap=not sys.stdout.isatty(), width=width)
+
+
+def counted(n: int, name: str) -> str:
+    """A number of things.
+
+    >>> counted(1, "row"), counted(2000, "row")
+    ('1 row', '2,000 rows')
+    """
+    return f"{n:,} {name}{'' if n == 1 else 's'}"
 
 
 def safe(text: object, style: str = "") -> Text:

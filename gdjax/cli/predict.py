@@ -12,8 +12,9 @@ import numpy as np
 from cyclopts import Parameter
 
 from gdjax.arguments import memory
-from gdjax.cli.options import OUTPUT, OutputOptions
+from gdjax.cli.options import OUTPUT, OutputOptions, WholeOrNone
 from gdjax.cli.output import console, print_json, safe
+from gdjax.errors import UsageError
 from gdjax.stream import Stream
 
 if TYPE_CHECKING:
@@ -23,13 +24,17 @@ if TYPE_CHECKING:
 __all__ = ["predict"]
 
 
+_OTHERS = frozenset((".npz", ".parquet", ".feather", ".arrow", ".json", ".xlsx", ".xls", ".tsv", ".html"))
+"""Endings that promise a format which is not written."""
+
+
 def predict(
     run: Annotated[str, Parameter(help="File that fit or sweep saved.")],
     table: Annotated[str, Parameter(help="Table with the columns that it was fitted on.")],
     /,
     *,
     missing: Annotated[Literal["error", "drop"], Parameter(help="What an empty cell does.")] = "error",
-    memory_limit: Annotated[int | None, Parameter(help="Bytes over which the table is read in blocks.")] = None,
+    memory_limit: Annotated[WholeOrNone, Parameter(help="Bytes over which the table is read in blocks.")] = None,
     unseen: Annotated[Literal["error", "zero"], Parameter(help="What a category that fit did not see does.")] = "error",
     untrained: Annotated[Literal["nan", "error"], Parameter(help="What a group without a neuron gets.")] = "nan",
     output: OutputOptions = OUTPUT,
@@ -41,6 +46,8 @@ def predict(
     import gdjax
 
     output.check(run, table)
+    if output.output is not None and output.output.suffix.lower() in _OTHERS:
+        raise UsageError(f"--output {output.output}: predictions are written as CSV or .npy; name such a file")
     fitted = gdjax.load(run)
     data = read_like(fitted, table, missing=missing, unseen=unseen, memory_limit=memory(memory_limit))
     if isinstance(data.X, Stream):

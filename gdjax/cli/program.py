@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import csv
+import io
 import os
+import re
 import sys
 import traceback
 import warnings
@@ -42,15 +45,15 @@ def _run(arguments: list[str]) -> int:
 
     try:
         if arguments and not arguments[0].startswith("-") and arguments[0] not in COMMANDS:
-            raise UsageError(f"no command {arguments[0]!r}; {nearest(arguments[0], COMMANDS)} See gdjax --help")
-        app = make_app(_config(arguments))
+            raise UsageError(f"no command {arguments[0]!r}; {nearest(arguments[0], COMMANDS)}; see gdjax --help")
+        app = make_app(_config(arguments), arguments[0] if arguments else None)
         code = app(arguments, print_error=False, exit_on_error=False, result_action="return_value")
         sys.stdout.flush()
         return int(code or 0)
     except CycloptsError as error:
         return _say(" ".join(str(error).split()) + " See " + _help(arguments), 2)
     except GdjaxError as error:
-        return _say(str(error), error.exit_code)
+        return _say(_as_options(str(error)), error.exit_code)
     except BrokenPipeError:  # the reader, such as head, has had enough
         _drop_output()
         return 0
@@ -68,9 +71,31 @@ def _run(arguments: list[str]) -> int:
         return _say("this is a bug in gdjax; please report it with the lines above", BUG)
 
 
+_ARGUMENT = re.compile(
+    r"""\b(target|features|by|sample_weight|categorical|missing|max_bytes|memory_limit|unseen|untrained|validation|"""
+    r"""checkpoint|activation|loss)=(?:'(\w+)'|\([^)]*\))?(?![\w'"])"""
+)
+
+
+def _as_options(message: str) -> str:
+    """A remedy that is spelled as Python's argument, as the option of its name.
+
+    >>> _as_options("fill it, or pass missing='drop'; raise max_bytes=")
+    'fill it, or pass --missing drop; raise --max-bytes'
+    """
+    return _ARGUMENT.sub(lambda m: f"--{m[1].replace('_', '-')}" + (f" {m[2]}" if m[2] else ""), message)
+
+
 def _config(arguments: list[str]) -> Toml | None:
     """The options of ``--config FILE.toml``, as cyclopts takes them; the arguments themselves go before."""
     from cyclopts.config import Toml
+
+    class Options(Toml):
+        """Lists are what the command line has with commas."""
+
+        @property
+        def config(self) -> dict[str, Any]:
+            return {name: _on_a_line(value) for name, value in super().config.items()}
 
     for i, argument in enumerate(arguments):
         name, equals, path = argument.partition("=")
@@ -81,7 +106,7 @@ def _config(arguments: list[str]) -> Toml | None:
                 raise UsageError("--config: name a TOML file")
             path = path if equals else arguments[i + 1]
             _check_toml(path)
-            return Toml(path, must_exist=True, use_commands_as_keys=False)
+            return Options(path, must_exist=True, use_commands_as_keys=False)
     return None
 
 
@@ -93,9 +118,20 @@ def _check_toml(path: str) -> None:
 
     with open_regular(path, 1 << 20) as (file, _):
         try:
-            tomllib.load(file)
+            options = tomllib.load(file)
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
             raise FileError(f"{path}: not TOML: {error}") from error
+    for name, value in options.items():
+        if isinstance(value, dict):
+            raise FileError(f"{path}: [{name}]: options stand in no section; put them at the top")
+
+
+def _on_a_line(value: Any) -> Any:
+    if not isinstance(value, list):
+        return value
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(value)
+    return line.getvalue()
 
 
 def _help(arguments: Sequence[str]) -> str:
@@ -117,4 +153,4 @@ def _drop_output() -> None:
 
 
 def _one_line(message: Warning | str, *_: Any, **__: Any) -> None:
-    print(f"gdjax: warning: {printable(str(message))}", file=sys.stderr)
+    print(f"gdjax: warning: {printable(_as_options(str(message)))}", file=sys.stderr)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from gdjax.cli.options import check_output
 from gdjax.cli.output import console, safe
 from gdjax.cli.predict import read_like
 
@@ -23,10 +24,9 @@ def report(
 ) -> int:
     """Write a page about a saved run: one HTML file that asks for nothing else."""
     import gdjax
-    from gdjax.files import check_writable
 
     path = output or Path(run).with_suffix(".html")
-    check_writable(path)
+    check_output("--output", path, run, table, config)
     fitted = gdjax.load(run)
     if table is None:
         fitted.report(path)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gdjax.cli.output import console, safe, table
+from gdjax.cli.output import console, counted, safe, table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,7 +20,7 @@ __all__ = ["formula", "show", "sparkline"]
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _WORDS = {
     "converged": "converged: certified to be at the optimum, within the tolerance",
-    "max_steps": "stopped at the most steps, without a certificate",
+    "max_steps": "stopped without a certificate that it is at the optimum",
     "diverged": "diverged; these are the best finite parameters",
     "dead": "dead: no gate opens",
     "too_few_rows": "not trained: too few rows",
@@ -45,7 +45,7 @@ def _show_one(out: Console, run: Run, target: str, took: str) -> None:
     out.print(safe(_WORDS.get(run.status, run.status), _STYLES.get(run.status, "red")))
     if run.reason:
         out.print(safe(run.reason))
-    out.print(safe(f"{run.steps:,} steps, {int(run.rows):,} rows, {run.backend} {run.dtype}{took}"))
+    out.print(safe(f"{counted(run.steps, 'step')}, {counted(int(run.rows), 'row')}, {run.backend} {run.dtype}{took}"))
     rate = f", learning rate {float(run.learning_rate):.4g}" if np.isfinite(run.learning_rate) else ""
     out.print(safe(f"cost {float(run.cost):.6g}, R^2 {float(run.r2):.4f}{rate}"))
     curve = sparkline(run.history)
@@ -64,7 +64,7 @@ def _show_one(out: Console, run: Run, target: str, took: str) -> None:
 
 
 def _show_fleet(out: Console, run: Run, took: str) -> None:
-    out.print(safe(f"{run.models:,} models, {run.backend} {run.dtype}{took}", "bold"))
+    out.print(safe(f"{counted(run.models, 'model')}, {run.backend} {run.dtype}{took}", "bold"))
     counts = [(name, f"{n:,}", f"{n / run.models:.1%}", _WORDS[name].partition(": ")[2]) for name, n in _counts(run)]
     out.print(table(("status", "models", "share", ""), counts, left=("status", "")))
     rows = run.table()

@@ -17,10 +17,11 @@ from gdjax.cli.options import (
     DescentOptions,
     OutputOptions,
     TableOptions,
+    WholeOrNone,
     formula,
     numbers,
 )
-from gdjax.cli.output import console, safe
+from gdjax.cli.output import console, counted, safe
 from gdjax.cli.output import table as as_table
 from gdjax.cli.training import train
 from gdjax.errors import UsageError
@@ -43,7 +44,7 @@ def sweep(
     l2: Annotated[str | None, Parameter(help="Penalties on the squares.", group=_SWEPT)] = None,
     l1: Annotated[str | None, Parameter(help="Penalties on the absolute values.", group=_SWEPT)] = None,
     seed: Annotated[str, Parameter(help="Seeds.", group=_SWEPT)] = "0",
-    folds: Annotated[int | None, Parameter(help="Folds of a cross-validation.", group=_SWEPT)] = None,
+    folds: Annotated[WholeOrNone, Parameter(help="Folds of a cross-validation.", group=_SWEPT)] = None,
     columns: TableOptions = TABLE,
     activation: Annotated[str, Parameter(help=ACTIVATION)] = "relu",
     loss: Annotated[str, Parameter(help=LOSS)] = "squared_error",
@@ -59,7 +60,7 @@ def sweep(
     """
     import gdjax
 
-    output.check(table)
+    output.check(table, checkpoint=descent.checkpoint)
     if columns.by:
         raise UsageError("--by: a sweep has one set of samples; `gdjax fit --by` trains a neuron for each group")
     neuron, arguments = gdjax.Neuron(*formula(activation, loss), bias=bias), descent.arguments()
@@ -92,18 +93,37 @@ def _show(run: Run, seconds: float) -> None:
     judge = "validation_cost" if "validation_cost" in rows else "cost"
     order = np.argsort(np.where(np.isfinite(rows[judge]), rows[judge], np.inf), kind="stable")
     columns = [*names, *(name for name in rows if name not in run.swept)]
-    best = run.best()
-    out.print(safe(f"{run.models:,} models, {run.backend} {run.dtype}, {seconds:.1f} s", "bold"))
+    best = _best(run)
+    out.print(safe(f"{counted(run.models, 'model')}, {run.backend} {run.dtype}, {seconds:.1f} s", "bold"))
     shown = [
         ["*" if whole[i] == best else "", *(_short(rows[name][i]) for name in columns)] for i in order[:_SHOWN].tolist()
     ]
     out.print(as_table(["", *map(_label, columns)], shown, left=("", "status")))
     if len(order) > _SHOWN:
         out.print(safe(f"... and {len(order) - _SHOWN:,} more"))
+    if best is None:
+        out.print(safe(f"no combination can be used: {_why(run)}"))
+        return
+    if not names:
+        return
     out.print(safe(f"* best by {judge.replace('_', ' ')}: {_named(run, names, best)}"))
     if "standard_error" in rows:
         within = _named(run, names, run.best("one_standard_error"))
         out.print(safe(f"most penalised within a standard error of it: {within}"))
+
+
+def _best(run: Run) -> int | None:
+    """None where every combination failed, in some fold at least."""
+    try:
+        return run.best()
+    except UsageError:
+        return None
+
+
+def _why(run: Run) -> str:
+    """The reason that most neurons failed for."""
+    reasons = [str(r) for r, s in zip(run.reason, run.status, strict=True) if s not in ("converged", "max_steps")]
+    return max(reasons, key=reasons.count)
 
 
 def combinations(run: Run) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -122,7 +142,7 @@ def combinations(run: Run) -> tuple[np.ndarray, dict[str, np.ndarray]]:
 
 
 def _named(run: Run, names: list[str], at: int) -> str:
-    return ", ".join(f"{_label(name)} {run.swept[name][at]:g}" for name in names) or "there is one"
+    return ", ".join(f"{_label(name)} {run.swept[name][at]:g}" for name in names)
 
 
 def _label(name: str) -> str:
@@ -130,4 +150,4 @@ def _label(name: str) -> str:
 
 
 def _short(value: object) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

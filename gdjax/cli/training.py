@@ -91,8 +91,8 @@ def _warn(run: Run) -> None:
 
 
 def exit_code(run: Run, strict: bool) -> int:
-    """4 where one neuron diverged or is dead; with ``strict``, where any is not converged."""
-    counts = run.counts()
+    """4 where one neuron, or all of a sweep, diverged or is dead; with ``strict``, where any is not converged."""
+    found = set(run.counts())
     if strict:
-        return 0 if set(counts) <= {"converged"} else 4
-    return 4 if run.single and set(counts) & {"diverged", "dead"} else 0
+        return 0 if found <= {"converged"} else 4
+    return 4 if (run.single or run.swept) and found <= {"diverged", "dead"} else 0

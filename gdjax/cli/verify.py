@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from gdjax.cli.options import Whole, check_output
 from gdjax.discovery import DEFAULT
 from gdjax.errors import UsageError
-from gdjax.files import atomic_write, check_writable
+from gdjax.files import atomic_write
 
 if TYPE_CHECKING:
     from gdjax.verification import Report
@@ -37,7 +39,7 @@ def verify(
     backend: Annotated[str | None, Parameter(help="For neurons: this backend alone.")] = None,
     seconds: Annotated[float, Parameter(help="How long to look for a failure, about, each.")] = 5.0,
     time_limit: Annotated[float, Parameter(help="Seconds until your code is ended.")] = 120.0,
-    memory_limit: Annotated[int, Parameter(help="Bytes of address space that your code may use.")] = 8 << 30,
+    memory_limit: Annotated[Whole, Parameter(help="Bytes of address space that your code may use.")] = 8 << 30,
     json: Annotated[bool, Parameter(help="One JSON object on stdout, and nothing else there.", negative="")] = False,
     html: Annotated[Path | None, Parameter(help="Also write the report as a page.")] = None,
     config: Annotated[Path | None, Parameter(help="TOML file of these options.")] = None,
@@ -48,7 +50,12 @@ def verify(
     on time and memory. Exits with 0 on pass, 1 on fail, 3 if inconclusive.
     """
     if html is not None:
-        check_writable(html)
+        check_output("--html", html, config)
+    for flag, value in {"--seconds": seconds, "--time-limit": time_limit}.items():
+        if not 0 < value < math.inf:
+            raise UsageError(f"{flag} {value:g}: a number over 0")
+    if not app_dir.is_dir():
+        raise UsageError(f"--app-dir {app_dir}: no such folder")
     if cost is None and gradient is None and args is None:
         return _built_in(dtype, backend, kinks, seconds, json, html)
     if cost is None or (gradient is None) != (args is None):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import importlib
+import inspect
 import io
 import json
 import os
@@ -233,6 +235,75 @@ def test_a_toml_file_gives_options_and_the_line_goes_before(line: Path, tmp_path
     assert strict_json(gdjax_command("fit", line, f"--config={config}", "--json", "--steps", 2).stdout)["steps"] == 2
 
 
+def test_a_list_in_toml_is_what_commas_are_on_the_line(line: Path, tmp_path: Path) -> None:
+    table, config = tmp_path / "t.csv", tmp_path / "c.toml"
+    table.write_text(line.read_text().replace("a,b,y", '"a, c",b,y', 1))
+    config.write_text('target = "y"\nfeatures = ["a, c", "b"]\nl2 = [0, 0.5]\nseed = [0, 1]\nbackend = "numpy"\n')
+    listed = strict_json(gdjax_command("sweep", table, "--config", config, "--json").stdout)
+    given = ["--target", "y", "--features", '"a, c",b', "--l2", "0,0.5", "--seed", "0,1", *QUICK]
+    assert listed == strict_json(gdjax_command("sweep", table, *given, "--json").stdout)
+    assert listed["models"] == 4
+
+
+@pytest.mark.parametrize("steps", ["2000", "2_000", "2e3", "2000.0"])
+def test_a_whole_number_however_it_is_written(steps: str, line: Path) -> None:
+    arguments = ["--target", "y", "--activation", "identity", "--tolerance", "0", "--steps", steps, "--json", *QUICK]
+    assert strict_json(gdjax_command("fit", line, *arguments).stdout)["steps"] == 2000
+
+
+def test_a_sweep_that_failed_is_shown(line: Path, tmp_path: Path) -> None:
+    dead = tmp_path / "dead.csv"
+    dead.write_text("x,y\n" + "".join(f"{x},{-1 - x}\n" for x in range(9)))
+    done = gdjax_command("sweep", dead, "--target", "y", "--l2", "0,1", *QUICK)
+    assert done.returncode == 4
+    assert done.stdout.count("dead") >= 2
+    assert "no combination can be used: no positive y" in done.stdout
+    part = gdjax_command(
+        "sweep", line, "--target", "y", "--activation", "identity", "--method", "plain", "--learning-rate", "0.1,9",
+        *QUICK,
+    )  # fmt: skip
+    assert part.returncode == 0, "the failures of a part are warnings"
+    assert "* best by cost: learning rate 0.1" in part.stdout
+
+
+def test_the_built_in_sample_has_the_bias_that_is_given() -> None:
+    said = [strict_json(gdjax_command("explain", "--json", *more).stdout) for more in ([], ["--bias", "2"])]
+    # x = (1, 1), y = 1, w = (2, -1): (2 - 1 + b - 1)^2 / 2; the gate of (0, 3) is shut
+    assert [each["equations"][0]["value"] for each in said] == [0.125, 2.0]
+
+
+def test_what_overflows_is_predicted_without_a_word(line: Path, tmp_path: Path) -> None:
+    gdjax_command("fit", line, "--target", "y", "--activation", "identity", "-o", tmp_path / "run", *QUICK)
+    table = tmp_path / "t.csv"
+    table.write_text("a,b\n1e308,1e308\n-1e308,-1e308\n")
+    done = gdjax_command("predict", tmp_path / "run", table, "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_no_output_is_written_over_an_input(line: Path, tmp_path: Path) -> None:
+    table, run, config = tmp_path / "t.csv", tmp_path / "model.html", tmp_path / "c.toml"
+    table.write_bytes(line.read_bytes())
+    config.write_text("json = false\n")
+    fit = ["fit", table, "--target", "y", *QUICK]
+    assert gdjax_command(*fit, "-o", run).returncode == 0
+    held = {path: path.read_bytes() for path in (table, run, config)}
+    for arguments in (
+        ["report", run],  # whose page is RUN with .html
+        ["report", run, "-o", run],
+        ["report", run, table, "-o", table],
+        ["predict", run, table, "-o", run],
+        [*fit, "--checkpoint", table],
+        [*fit, "--checkpoint", tmp_path / "new", "-o", tmp_path / "new"],
+        [*fit, "--config", config, "-o", config],
+        ["fit", line, "--target", "y", "--validation", table, "-o", table, *QUICK],
+        ["verify", "--config", config, "--html", config],
+    ):
+        done = gdjax_command(*arguments)
+        assert (done.returncode, done.stdout) == (2, ""), arguments
+        assert "name another file" in done.stderr
+        assert {path: path.read_bytes() for path in tmp_path.iterdir()} == held
+
+
 def test_help_of_each_command() -> None:
     said = gdjax_command("--help").stdout
     for name in COMMANDS:
@@ -241,6 +312,9 @@ def test_help_of_each_command() -> None:
         done = gdjax_command(name, "--help")
         assert done.returncode == 0
         assert "Usage: gdjax" in done.stdout
+        doc = inspect.getdoc(getattr(importlib.import_module(f"gdjax.cli.{name}"), name))
+        assert doc is not None
+        assert " ".join(doc.split()) in " ".join(done.stdout.split()), "all of what it does is told"
 
 
 def test_versions_that_matter() -> None:
@@ -278,7 +352,7 @@ USE: dict[str, tuple[list[str], str]] = {
     "unknown method": (["fit", "{line}", "--target", "y", "--method", "sgd"], "unknown method 'sgd'"),
     "unknown missing": (["fit", "{line}", "--target", "y", "--missing", "no"], "--missing"),
     "patience alone": (["fit", "{line}", "--target", "y", "--patience", "3", *QUICK], "patience"),
-    "loss without its activation": (["fit", "{line}", "--target", "y", "--loss", "poisson"], "activation='exp'"),
+    "loss without its activation": (["fit", "{line}", "--target", "y", "--loss", "poisson"], "pass --activation exp"),
     "y < 0 for poisson": (
         ["fit", "{line}", "--target", "y", "--loss", "poisson", "--activation", "exp", *QUICK],
         "poisson needs y >= 0",
@@ -302,6 +376,38 @@ USE: dict[str, tuple[list[str], str]] = {
     "sweep by groups": (["sweep", "{line}", "--target", "y", "--by", "a"], "gdjax fit --by"),
     "sweep of no numbers": (["sweep", "{line}", "--target", "y", "--l2", "0,x"], "--l2 '0,x'"),
     "sweep of part seeds": (["sweep", "{line}", "--target", "y", "--seed", "0.5"], "--seed '0.5'"),
+    "part steps": (["fit", "{line}", "--target", "y", "--steps", "1.5"], "--steps: '1.5' is no whole number"),
+    "steps beyond an int32": (["fit", "{line}", "--target", "y", "--steps", "3e9", *QUICK], "steps = 3000000000 must"),
+    "seed beyond an int64": (
+        ["fit", "{line}", "--target", "y", "--seed", "1" * 30, *QUICK],
+        "whole number <=",
+    ),
+    "seeds beyond an int64": (
+        ["sweep", "{line}", "--target", "y", "--seed", "1e30", *QUICK],
+        "whole number <=",
+    ),
+    "l2 that overflows": (["fit", "{line}", "--target", "y", "--l2", "1e308"], "l2 = 1e+308 must be <= 1e+30"),
+    "rates for one neuron": (["fit", "{line}", "--target", "y", "--learning-rate", "1,2"], "a number, auto, find"),
+    "groups by the target": (["fit", "{line}", "--target", "y", "--by", "y"], "--by: 'y' is the target"),
+    "groups by a column twice": (["fit", "{line}", "--target", "y", "--by", "a,a"], "'a' stands twice"),
+    "weights that are the target": (["fit", "{line}", "--target", "y", "--sample-weight", "y"], "'y' is the target"),
+    "weights that are the group": (
+        ["fit", "{line}", "--target", "y", "--sample-weight", "a", "--by", "a"],
+        "'a' is the sample weight",
+    ),
+    "a remedy in the words of the line": (["fit", "{line}", *QUICK], "name y's column with --target; columns"),
+    "checkpoint in no folder": (["fit", "{line}", "--target", "y", "--checkpoint", "no/c"], "no folder"),
+    "config with sections": (["fit", "{line}", "--config", "{sections}"], "[fit]: options stand in no section"),
+    "predictions of another format": (["predict", "{line}", "{line}", "-o", "p.parquet"], "as CSV or .npy"),
+    "explain no rows": (["explain", "{line}", "--target", "y", "--rows", "0"], "--rows 0"),
+    "explain a rate of 0": (["explain", "--learning-rate", "0"], "--learning-rate 0"),
+    "explain groups": (["explain", "{line}", "--target", "y", "--by", "a"], "--by, --sample-weight"),
+    "explain columns of no table": (["explain", "--target", "y"], "pass the table"),
+    "bench no rows": (["bench", "--rows", "0"], "--rows 0"),
+    "bench no repeats": (["bench", "--repeats", "0"], "--repeats 0"),
+    "verify for no time": (["verify", "--seconds", "0"], "--seconds 0"),
+    "verify for less than no time": (["verify", "a:b", "--time-limit", "-1"], "--time-limit -1"),
+    "verify in no folder": (["verify", "a:b", "--app-dir", "none"], "--app-dir none: no such folder"),
     "explain twice": (["explain", "--json", "--latex"], "one of them"),
     "escape in a file name": (["fit", "\x1b[2J.csv", "--target", "y"], "\\x1b[2J.csv: no such file"),
 }
@@ -314,10 +420,12 @@ def test_bad_use_is_a_line_and_exit_code_2(
     arguments, says = USE[case]
     zeros = tmp_path / "zeros.csv"
     zeros.write_text("x,y,w\n1,2,0\n2,3,0\n")
+    sections = tmp_path / "sections.toml"
+    sections.write_text('[fit]\ntarget = "y"\n')
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.iterdir())
     with pytest.raises(SystemExit) as left:
-        main([a.format(line=line, zeros=zeros) for a in arguments])
+        main([a.format(line=line, zeros=zeros, sections=sections) for a in arguments])
     out, error = capsys.readouterr()
     assert (left.value.code, out) == (2, "")
     assert says in error
