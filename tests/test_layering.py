@@ -34,6 +34,7 @@ AT_THE_TOP = {"gdjax/sklearn.py": {"sklearn"}}
 FOR_BACKENDS = {
     "gdjax",
     "gdjax.blas",
+    "gdjax.cores",
     "gdjax.caching",
     "gdjax.errors",
     "gdjax.formulas",

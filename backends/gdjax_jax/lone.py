@@ -1,12 +1,12 @@
 """One neuron's sums on CPU, in place: a block of rows comes from memory once, and nothing of its size is written.
 
 XLA on CPU copies a slice of X that its matrix product or its reduction takes, and computes in place a slice that one
-fused loop takes. So each reader has a slice of its own, and the sum over rows is `STRIPS` multiply-adds of the strips
-of a block into an array of a strip's size, whose rows are summed at the end.
+fused loop takes. So each reader has a slice of its own, and the sum over rows is multiply-adds of the strips of a
+block into an array of a strip's size, whose rows are summed at the end.
 """
 
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,21 +18,36 @@ from gdjax.samples import block_sums, weighted
 barrier: Any = lax.optimization_barrier
 matmul = partial(jnp.matmul, precision=lax.Precision.HIGHEST)
 
-STRIPS = 16
-"""Strips of a block: what is read for each number that is written."""
 
-BLOCK_BYTES = 1 << 21
-"""Of X in a block: read twice, the second time from the cores' caches."""
+class Blocks(NamedTuple):
+    """How rows are walked: a block is read twice, the second time from a cache."""
+
+    bytes: int
+    """Of X in a block."""
+    strips: int
+    """Of a block: what is read for each number that is written."""
+
+
+BY_ALL_CORES = Blocks(1 << 21, 16)
+"""XLA splits each loop among the cores, and waits for the last: fewer, longer loops."""
+BY_ONE_CORE = Blocks(1 << 17, 8)
+"""XLA leaves loops this short to the thread that calls them: a device a core, and none waits."""
 
 
 def lone_sums(
-    pointwise: Pointwise, theta: jax.Array, X: jax.Array, y: jax.Array, weight: jax.Array, fold: jax.Array | None
+    pointwise: Pointwise,
+    blocks: Blocks,
+    theta: jax.Array,
+    X: jax.Array,
+    y: jax.Array,
+    weight: jax.Array,
+    fold: jax.Array | None,
 ) -> tuple[jax.Array, jax.Array]:
     """Sums of weight * cost (1,) and of its gradient (1, P) over the rows X (N, D)."""
     rows, columns = X.shape
-    block = 1 << max(8, (BLOCK_BYTES // (columns * X.dtype.itemsize)).bit_length() - 1)
-    block = min(block, 1 << (rows.bit_length() - 1))
-    whole, strip = rows // block, block // STRIPS
+    block = max(16 * blocks.strips, blocks.bytes // (columns * X.dtype.itemsize))
+    block = 1 << (min(block, rows).bit_length() - 1)
+    whole, strip = rows // block, block // blocks.strips
     w, b = theta[:, :-1], theta[:, -1:]
 
     def part(array: jax.Array, start: Any, count: int, axis: int = 0) -> jax.Array:

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from gdjax.cores import cores
 from gdjax.formulas import Formula, Pointwise
 from gdjax.samples import Samples, block_sums, weighted
-from gdjax_jax.lone import BLOCK_BYTES as LONE_BYTES
-from gdjax_jax.lone import barrier, lone_sums, matmul
+from gdjax_jax.lone import BY_ALL_CORES, BY_ONE_CORE, barrier, lone_sums, matmul
 
 AXIS = "rows"
 P: Any = PartitionSpec
@@ -36,7 +36,7 @@ def evaluate(
     else:
 
         def part(theta: jax.Array, X: jax.Array, y: jax.Array, weight: jax.Array, fold: jax.Array | None) -> Any:
-            return psum(over_blocks(pointwise, theta, X, y, weight, fold), AXIS)
+            return psum(over_blocks(pointwise, theta, X, y, weight, fold, mesh.size), AXIS)
 
         targets = P(AXIS) if y.ndim == 1 else P(None, AXIS)
         specs = (P(), P(AXIS), targets, P(None, AXIS), P())
@@ -68,18 +68,23 @@ def evaluator(
 
 
 def over_blocks(
-    pointwise: Pointwise, theta: jax.Array, X: jax.Array, y: jax.Array, weight: jax.Array, fold: jax.Array | None
+    pointwise: Pointwise,
+    theta: jax.Array,
+    X: jax.Array,
+    y: jax.Array,
+    weight: jax.Array,
+    fold: jax.Array | None,
+    devices: int = 1,
 ) -> tuple[jax.Array, jax.Array]:
-    """The sums of all rows: X is read once, and nothing of size N by K is stored."""
+    """The sums of all rows: X is read once, and nothing of size N by K is stored; `devices` do so side by side."""
     rows = X.shape[0]
     if not isinstance(rows, int) or one_block(X, theta):  # exported programs leave N open
         return block_sums(jnp, pointwise, theta, X.astype(theta.dtype), y, weight, fold, matmul)
     by_products = partial(_by_products, pointwise)
     if len(theta) > 1:
         return by_products(theta, X, y, weight, fold)
-    by_platform: Any = lax.platform_dependent(
-        theta, X, y, weight, fold, cpu=partial(lone_sums, pointwise), default=by_products
-    )
+    in_place = partial(lone_sums, pointwise, BY_ONE_CORE if devices >= cores() else BY_ALL_CORES)
+    by_platform: Any = lax.platform_dependent(theta, X, y, weight, fold, cpu=in_place, default=by_products)
     return by_platform[0], by_platform[1]
 
 
@@ -114,7 +119,7 @@ def _by_products(
 
 def one_block(X: Any, theta: Any) -> bool:
     """Whether all rows are one block; of one neuron's, no more than are faster so on CPU than in place."""
-    return block_rows(X, theta, BLOCK_BYTES if theta.shape[0] > 1 else LONE_BYTES) >= X.shape[0]
+    return block_rows(X, theta, BLOCK_BYTES if theta.shape[0] > 1 else BY_ALL_CORES.bytes) >= X.shape[0]
 
 
 def block_rows(X: Any, theta: Any, most: int) -> int:

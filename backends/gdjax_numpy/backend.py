@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from gdjax.blas import one_blas_thread
+from gdjax.cores import cores
 from gdjax.formulas import Formula
 from gdjax.protocol import Chunk
 from gdjax.rule import Evaluate, Knobs, Rule, State, take_steps
 from gdjax.samples import Samples, block_sums
-from gdjax_numpy.ranges import cores, in_threads, shared_sums
+from gdjax_numpy.ranges import in_threads, shared_sums
 
 TILE_BYTES = 1 << 22
 """The samples of a tile of neurons stay in the last cache for all steps of a chunk; smaller tiles lose their time

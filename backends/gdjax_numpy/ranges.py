@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from gdjax.cores import cores
 from gdjax.formulas import Formula
 from gdjax.samples import Samples, block_sums
 
@@ -22,11 +23,6 @@ RANGES = 64
 """At most: enough to keep many cores busy to the end."""
 NEURONS = 64
 """Neurons whose pre-activations of a block are held at once."""
-
-
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @cache

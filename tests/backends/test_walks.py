@@ -113,7 +113,7 @@ def test_nothing_of_size_rows_by_neurons_is_stored() -> None:
 @pytest.mark.parametrize(("N", "D"), [(100_003, 64), (16_000, 100)])
 def test_one_neuron_on_jax_copies_no_block(N: int, D: int) -> None:
     jax = pytest.importorskip("jax")
-    from gdjax_jax.lone import BLOCK_BYTES
+    from gdjax_jax.lone import BY_ALL_CORES
     from gdjax_jax.sums import evaluator
 
     backend = gdjax.backend("jax", dtype="float32", device="cpu")
@@ -122,17 +122,19 @@ def test_one_neuron_on_jax_copies_no_block(N: int, D: int) -> None:
         step = jax.jit(lambda theta, samples: evaluator(RELU, theta, samples)(theta))
         program = step.lower(backend.asarray(theta), samples).compile()
     # of the rows after the last whole block, fewer than a block
-    assert program.memory_analysis().temp_size_in_bytes < BLOCK_BYTES
+    assert program.memory_analysis().temp_size_in_bytes < BY_ALL_CORES.bytes
 
 
-@pytest.mark.parametrize("N", [257, 5003])
-def test_one_neuron_on_jax_may_have_fewer_rows_than_a_block(N: int) -> None:
+@pytest.mark.parametrize("walk", ["BY_ALL_CORES", "BY_ONE_CORE"])
+@pytest.mark.parametrize("N", [257, 70_003])
+def test_one_neuron_on_jax_may_have_fewer_rows_than_a_block(N: int, walk: str) -> None:
     jax = pytest.importorskip("jax")
-    from gdjax_jax.lone import lone_sums
+    from gdjax_jax import lone
 
     theta, samples = data(gdjax.backend("jax", dtype="float64", device="cpu"), N, 1)
     with jax.enable_x64(True):
-        sums = lone_sums(RELU.pointwise(jax.numpy), jax.numpy.array(theta), *samples[:3], None)
+        pointwise, at = RELU.pointwise(jax.numpy), jax.numpy.array(theta)
+        sums = lone.lone_sums(pointwise, getattr(lone, walk), at, *samples[:3], None)
     for found, wanted in zip(sums, by_autodiff(theta, samples), strict=True):
         np.testing.assert_allclose(found / samples.total, wanted, rtol=1e-12, atol=1e-13)
 
