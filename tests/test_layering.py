@@ -34,8 +34,8 @@ AT_THE_TOP = {"gdjax/sklearn.py": {"sklearn"}}
 FOR_BACKENDS = {
     "gdjax",
     "gdjax.blas",
-    "gdjax.cores",
     "gdjax.caching",
+    "gdjax.cores",
     "gdjax.errors",
     "gdjax.formulas",
     "gdjax.protocol",
