@@ -71,6 +71,9 @@ def explain(
         X, y = read.X[:rows], _target(read.y)[:rows]
     params = gdjax.Params(np.array(given or [1 / X.shape[1]] * X.shape[1]), bias or 0.0)
     derivation = gdjax.explain(neuron, params, X, y, learning_rate=learning_rate)
+    for equation in derivation.equations:
+        if not equation.holds and not np.isfinite(equation.value).all():
+            raise UsageError(f"explain: equation {equation.number} overflows: smaller weights, bias or samples")
     print(derivation.to_json() if json else derivation.to_latex() if latex else derivation)
     return 0 if derivation.holds else 1
 

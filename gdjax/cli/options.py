@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,7 +98,7 @@ class TableOptions:
         from gdjax import tables
 
         self._check()
-        return tables.read(
+        found = tables.read(
             path,
             target=self.target,
             features=column_names(self.features),
@@ -108,6 +109,8 @@ class TableOptions:
             max_bytes=self.max_bytes,
             memory_limit=memory_limit,
         )
+        _warn_of_names(path, found)
+        return found
 
     def _check(self) -> None:
         """Refuse a column that is to play two parts."""
@@ -122,6 +125,17 @@ class TableOptions:
                 raise UsageError(f"{flag}: {self.target!r} is the target; name another column")
         if self.sample_weight in by:
             raise UsageError(f"--by: {self.sample_weight!r} is the sample weight; name another column")
+
+
+def _warn_of_names(path: str, table: Table) -> None:
+    """Says where a column names each row: a category each fits any y, and says nothing of other rows."""
+    rows = 0 if table.y is None else len(table.y)
+    for column in table.columns:
+        if column.levels is not None and len(column.levels) == rows > 2:
+            warnings.warn(
+                f"{path}: column {column.name!r} has another category in each row: leave it out by --features",
+                stacklevel=2,
+            )
 
 
 @Parameter(name="*")

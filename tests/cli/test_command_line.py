@@ -251,6 +251,16 @@ def test_a_whole_number_however_it_is_written(steps: str, line: Path) -> None:
     assert strict_json(gdjax_command("fit", line, *arguments).stdout)["steps"] == 2000
 
 
+def test_a_column_that_names_each_row_is_warned_of(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("id,kind,a,y\n" + "".join(f"u{i},{'ab'[i % 2]},{i},{2 * i}\n" for i in range(9)))
+    done = gdjax_command("fit", table, "--target", "y", *QUICK)
+    assert done.stderr == (
+        f"gdjax: warning: {table}: column 'id' has another category in each row: leave it out by --features\n"
+    )
+    assert gdjax_command("fit", table, "--target", "y", "--features", "kind,a", *QUICK).stderr == ""
+
+
 def test_a_sweep_that_failed_is_shown(line: Path, tmp_path: Path) -> None:
     dead = tmp_path / "dead.csv"
     dead.write_text("x,y\n" + "".join(f"{x},{-1 - x}\n" for x in range(9)))
@@ -408,6 +418,10 @@ USE: dict[str, tuple[list[str], str]] = {
     "verify for no time": (["verify", "--seconds", "0"], "--seconds 0"),
     "verify for less than no time": (["verify", "a:b", "--time-limit", "-1"], "--time-limit -1"),
     "verify in no folder": (["verify", "a:b", "--app-dir", "none"], "--app-dir none: no such folder"),
+    "explain what overflows": (
+        ["explain", "--activation", "exp", "--weights", "1000,1000"],
+        "equation 1 overflows: smaller weights",
+    ),
     "explain twice": (["explain", "--json", "--latex"], "one of them"),
     "escape in a file name": (["fit", "\x1b[2J.csv", "--target", "y"], "\\x1b[2J.csv: no such file"),
 }
