@@ -19,10 +19,11 @@ class Symbolic:
 
     def __init__(self, function: Callable[..., Any], spec: Spec, args: Sequence[Any]) -> None:
         import jax
+        from jax import export
 
         names = sorted({axis for axes in spec for axis in axes if isinstance(axis, str)})
         self.spec = spec
-        self.symbols: dict[str | int, Any] = dict(zip(names, jax.export.symbolic_shape(", ".join(names)), strict=True))
+        self.symbols: dict[str | int, Any] = dict(zip(names, export.symbolic_shape(", ".join(names)), strict=True))
         given: list[Any] = []
         for axes, arg in zip(spec, args, strict=True):
             shape = tuple(self.symbols.get(axis, axis) for axis in axes)
