@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -13,6 +17,22 @@ ROOT = Path(__file__).resolve().parent.parent
 # The same examples in each run; no deadline, since the first call compiles.
 hypothesis.settings.register_profile("gdjax", derandomize=True, deadline=None, print_blob=True)
 hypothesis.settings.load_profile("gdjax")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """What XLA compiled in one worker, or in a process that a test started, no other compiles again in this session.
+
+    An entry's key is the program, the options and the versions, and each session begins with none.
+    """
+    # who reads what another is just writing compiles it, and warns
+    config.addinivalue_line("filterwarnings", "ignore:Error reading persistent compilation cache entry:UserWarning")
+    if hasattr(config, "workerinput") or "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return
+    folder = tempfile.mkdtemp(prefix="gdjax-xla-")
+    config.add_cleanup(partial(shutil.rmtree, folder, ignore_errors=True))
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = folder
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
