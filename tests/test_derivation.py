@@ -105,7 +105,8 @@ def test_rounding_beside_the_kink_is_no_failure(rows, weights, bias):
 
 def test_a_sample_on_the_kink_by_rounding_holds():
     # 0.1 + 0.2 - 0.3 is 5.6e-17 or 0 by the order of the sum
-    derivation = explain(Neuron(), Params([1.0, 1.0, 1.0], 0.0), [[0.1, 0.2, -0.3], [0.3, -0.2, -0.1]], [1.0, -1.0])
+    rows, target = np.tile([[0.1, 0.2, -0.3], [0.3, -0.2, -0.1]], (20, 1)), np.tile([1.0, -1.0], 20)
+    derivation = explain(Neuron(), Params([1.0, 1.0, 1.0], 0.0), rows, target)
     assert derivation.holds, str(derivation)
 
 

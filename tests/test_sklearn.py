@@ -103,17 +103,23 @@ def test_more_classes_are_one_against_the_rest():
     assert ours.coef_.shape == (3, 4)
 
 
-@pytest.mark.parametrize("memory_limit", [None, 1 << 20], ids=["in memory", "as a stream"])
-def test_classes_are_scikit_learn_s_on_any_backend_weights_and_all(backend_name, memory_limit):
+@pytest.fixture(scope="module")
+def five_classes():
+    """Weighted samples of five classes, and scikit-learn's model of each against the rest."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((20_000, 8))
     y = (X @ rng.standard_normal((8, 5)) + rng.gumbel(size=(20_000, 5))).argmax(axis=1)
     weight = rng.integers(0, 3, len(y)).astype(float)
-    ours = NeuronClassifier(l2=0.01, standardize=False, backend=backend_name, memory_limit=memory_limit)
-    ours.fit(X, y, sample_weight=weight)
     # theirs sums the costs where ours takes their mean
     penalty = LogisticRegression(C=1 / (2 * 0.01 * weight.sum()), tol=1e-12, max_iter=10_000)
-    theirs = [clone(penalty).fit(X, y == c, sample_weight=weight) for c in range(5)]
+    return X, y, weight, [clone(penalty).fit(X, y == c, sample_weight=weight) for c in range(5)]
+
+
+@pytest.mark.parametrize("memory_limit", [None, 1 << 20], ids=["in memory", "as a stream"])
+def test_classes_are_scikit_learn_s_on_any_backend_weights_and_all(backend_name, memory_limit, five_classes):
+    X, y, weight, theirs = five_classes
+    ours = NeuronClassifier(l2=0.01, standardize=False, backend=backend_name, memory_limit=memory_limit)
+    ours.fit(X, y, sample_weight=weight)
     np.testing.assert_allclose(ours.coef_, np.concatenate([one.coef_ for one in theirs]), atol=1e-6)
     np.testing.assert_allclose(ours.intercept_, np.concatenate([one.intercept_ for one in theirs]), atol=1e-6)
     assert ours.status_.tolist() == ["converged"] * 5

@@ -53,7 +53,7 @@ def test_methods_are_those_of_optax_over_a_thousand_steps(backend_name, method):
     import optax
 
     X, y = data()
-    rate = 0.05
+    rate = 1e-4  # so small that none is at the optimum after all steps: there all methods agree
     theirs = {
         "plain": optax.sgd(rate),
         "momentum": optax.sgd(rate, momentum=0.9),
