@@ -19,6 +19,8 @@ __all__ = ["open_feather", "open_frame", "open_parquet"]
 
 _BUFFER = 1 << 16
 """Bytes: a page larger than that is read past it."""
+_PIECE = 1 << 13
+"""Rows: smaller row groups are read together, each would take longer to open than to read."""
 
 
 def open_frame(frame: Any) -> Source:
@@ -45,9 +47,10 @@ def open_parquet(path: str | os.PathLike[str], max_bytes: int | None = None) -> 
     label, parquet = str(path), _needed("pyarrow.parquet")
     with _reading(label, path, sys.maxsize) as file:
         opened = parquet.ParquetFile(file)
-        names, groups = tuple(opened.schema_arrow.names), opened.metadata
-        lengths = tuple(groups.row_group(i).num_rows for i in range(groups.num_row_groups))
-        rows = groups.num_rows
+        names, known, state = tuple(opened.schema_arrow.names), opened.metadata, _state(path)
+        rows = known.num_rows
+        pieces = _joined([known.row_group(i).num_rows for i in range(known.num_row_groups)])
+    lengths = tuple(sum(known.row_group(i).num_rows for i in piece) for piece in pieces)
 
     def table(wanted: Sequence[str]) -> Any:
         _check_size(label, rows, len(wanted), max_bytes)
@@ -56,12 +59,34 @@ def open_parquet(path: str | os.PathLike[str], max_bytes: int | None = None) -> 
 
     def parts(piece: int, wanted: Sequence[str], most: int) -> Iterator[Any]:
         with _reading(label, path, sys.maxsize) as file:
+            # what a file of many row groups says of itself takes long to read; one that has changed says it anew
+            said = known if _state(path) == state else None
             # a column of a row group is read through a buffer: a row group may be larger than the memory
-            opened = parquet.ParquetFile(file, buffer_size=_BUFFER, pre_buffer=False)
-            yield from opened.iter_batches(most, row_groups=[piece], columns=list(wanted))
+            opened = parquet.ParquetFile(file, metadata=said, buffer_size=_BUFFER, pre_buffer=False)
+            yield from opened.iter_batches(most, row_groups=list(pieces[piece]), columns=list(wanted))
         _give_back()
 
     return _source(label, names, table, _pieces(label, lengths, parts))
+
+
+def _state(path: str | os.PathLike[str]) -> tuple[int, ...]:
+    """What changes with a file."""
+    found = os.stat(path)
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _joined(rows: Sequence[int]) -> list[range]:
+    """Row groups of ``rows``, neighbours together up to `_PIECE` of them."""
+    pieces: list[range] = []
+    held = 0
+    for i, count in enumerate(rows):
+        if pieces and held + count <= _PIECE:
+            pieces[-1] = range(pieces[-1].start, i + 1)
+            held += count
+        else:
+            pieces.append(range(i, i + 1))
+            held = count
+    return pieces
 
 
 def open_feather(path: str | os.PathLike[str], max_bytes: int | None = None) -> Source:
@@ -149,6 +174,9 @@ def _cells(column: Any, where: str, as_text: bool) -> Cells:
 
 
 def _texts(column: Any, where: str) -> Texts:
+    arrow, native = sys.modules.get("pyarrow"), column.to_native()
+    if arrow is not None and isinstance(native, arrow.ChunkedArray):
+        return _arrow_texts(native)
     levels: dict[str, int] = {}
     codes = np.empty(len(column), np.int64)
     for row, (cell, absent) in enumerate(zip(column.to_list(), column.is_null().to_list(), strict=True)):
@@ -159,6 +187,18 @@ def _texts(column: Any, where: str) -> Texts:
         else:
             raise DataError(f"{where}, {row_of_array(row)}: {cell!r} is a {type(cell).__name__}; convert it to text")
     return Texts(tuple(levels), codes)
+
+
+def _arrow_texts(column: Any) -> Texts:
+    """The same of an Arrow column, coded by Arrow: no Python object a cell."""
+    import pyarrow
+
+    coded = column.cast(pyarrow.large_string()).combine_chunks().dictionary_encode()
+    names = coded.dictionary.to_pylist()
+    told = [i for i, name in enumerate(names) if name.strip()]
+    codes = np.full(len(names) + 1, -1)
+    codes[told] = np.arange(len(told))
+    return Texts(tuple(names[i] for i in told), codes[coded.indices.fill_null(-1).to_numpy()])
 
 
 @contextmanager

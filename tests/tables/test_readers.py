@@ -260,12 +260,13 @@ def test_nulls_of_frames_are_missing() -> None:
         pl.DataFrame({"k": ["b", None, "a"], "y": [1.0, 2.0, 3.0]}),
         pl.DataFrame({"k": ["b", float("nan"), "a"], "y": [1.0, 2.0, 3.0]}, schema_overrides={"k": pl.Object}),
         pa.table({"k": ["b", None, "a"], "y": [1.0, 2.0, 3.0]}),
+        pa.table({"k": pa.DictionaryArray.from_arrays([1, 2, 0], ["a", "b", " ", "never"]), "y": [1.0, 2.0, 3.0]}),
         *(
             pd.DataFrame({"k": pd.Series(["b", gap, "a"], dtype=dtype), "y": [1.0, 2.0, 3.0]})
             for gap, dtype in [(None, object), (float("nan"), object), (pd.NA, object), (pd.NA, "string"), (" ", "str")]
         ),
     ],
-    ids=["polars", "polars object", "arrow", "None", "NaN", "NA", "NA of string", "blank"],
+    ids=["polars", "polars object", "arrow", "arrow dictionary", "None", "NaN", "NA", "NA of string", "blank"],
 )
 def test_a_category_without_a_value_is_no_level(frame: Any) -> None:
     table = tables.from_frame(frame, target="y", missing="mean")

@@ -134,6 +134,20 @@ def test_a_row_group_without_a_row_is_none(parquet, backend_name):
     np.testing.assert_allclose([*run.weights, run.bias], exact, rtol=1e-6)
 
 
+def test_small_row_groups_are_read_together(tmp_path):
+    """Ten rows each: to open one takes longer than to read a thousand, and a step would be as many blocks."""
+    X = np.random.default_rng(0).normal(size=(ROWS, 5))
+    path = tmp_path / "t.parquet"
+    table = pyarrow.table([*X.T], names=["a", "b", "c", "d", "y"])
+    pyarrow.parquet.write_table(table, path, row_group_size=10)
+    stream = tables.read(path, target="y", memory_limit=LIMIT).X
+    assert [sum(piece) for piece in stream.layout.pieces] == [8_190, 8_190, 8_190, 5_430]
+    assert sum(map(len, stream.layout.pieces)) < 40
+    assert np.concatenate([block.X for block in stream.read()]).tobytes() == X[:, :4].tobytes()
+    index = np.random.default_rng(1).permutation(ROWS)[:500]
+    assert stream.take(index).y.tobytes() == X[index, 4].tobytes()
+
+
 @pytest.mark.parametrize("kind", ["plain", "structured"])
 def test_a_stream_of_npy_is_the_table(tmp_path, kind):
     X = np.random.default_rng(0).normal(size=(200_000, 3)).astype(">f4")
