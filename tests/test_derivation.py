@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gdjax import equations
 from gdjax.derivation import explain
+from gdjax.equations import values
 from gdjax.errors import DataError, UsageError
 from gdjax.formulas import activations, losses
 from gdjax.neuron import Neuron
@@ -168,23 +168,23 @@ def test_a_custom_pair_that_is_right_holds():
 
 
 def test_a_step_uphill_shows_in_the_updates(monkeypatch):
-    make_advance = equations.make_advance
+    make_advance = values.make_advance
 
     def uphill(xp, rule):
         advance = make_advance(xp, rule)
         return lambda state, knobs, evaluate, factor: advance(state, knobs, evaluate, -factor)
 
-    monkeypatch.setattr(equations, "make_advance", uphill)
+    monkeypatch.setattr(values, "make_advance", uphill)
     assert failed(Neuron()) == {24, 33}
 
 
 def test_a_lost_row_shows_in_the_gradients(monkeypatch):
-    sums = equations.block_sums
+    sums = values.block_sums
 
     def without_last_row(xp, pointwise, theta, rows, y, weight):
         return sums(xp, pointwise, theta, rows[:-1], y[:-1], weight[:, :-1])
 
-    monkeypatch.setattr(equations, "block_sums", without_last_row)
+    monkeypatch.setattr(values, "block_sums", without_last_row)
     assert failed(Neuron()) == {23, 24, 32, 33}
 
 

@@ -44,7 +44,7 @@ FOR_BACKENDS = {
 }
 
 # Where "jax" is the oracle or a line of the list of versions, not a backend.
-NOT_A_BACKEND = ("gdjax/verification/", "gdjax/cli/verify.py", "gdjax/equations.py", "gdjax/report/page.py")
+NOT_A_BACKEND = ("gdjax/verification/", "gdjax/cli/verify.py", "gdjax/equations/", "gdjax/report/page.py")
 
 
 def loaded_after(code: str) -> set[str]:
