@@ -7,6 +7,7 @@ batches of a stream's size, and row group by row group. Taken in turns, medians 
 by the system's count. The file is neither compressed nor coded, which is what pyarrow reads fastest.
 """
 
+import os
 import resource
 import subprocess
 import sys
@@ -19,6 +20,8 @@ from typing import Any
 import numpy as np
 import pyarrow
 import pyarrow.parquet
+import speed_page
+import speed_workloads
 
 import gdjax
 from gdjax import tables
@@ -95,6 +98,7 @@ def main() -> None:
     if sys.argv[1:2] == ["--one"]:
         measure(Path(sys.argv[2]), sys.argv[3])
         return
+    load = os.getloadavg()[0]
     size = int(sys.argv[1]) << 20 if len(sys.argv) > 1 else 256 << 20
     print(f"{size >> 20} MiB, limit {LIMIT >> 20} MiB; seconds a pass (and of CPU)\n")
     print("| file | backend | a pass of a fit | pyarrow in batches | rate / pyarrow in batches | by row groups |")
@@ -107,6 +111,9 @@ def main() -> None:
                 subprocess.run([sys.executable, __file__, "--one", str(path), backend], check=True)
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10
     print(f"\nPeak of a process, MiB, libraries and pyarrow's own reading included: {peak}")
+    after = os.getloadavg()[0]
+    print(speed_page._machine({"streaming": {"machine": speed_workloads.machine(), "load": (load, after)}}))
+    print(f"Load average {load:.2f} before, {after:.2f} after.")
 
 
 if __name__ == "__main__":
