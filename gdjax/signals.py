@@ -25,8 +25,7 @@ class Stop:
         self._callback = callback
 
     def __call__(self, event: Event) -> bool:
-        if _asked:
-            raise SystemExit(128 + _asked[0])
+        leave_if_asked()
         wanted = self._callback is not None and self._callback(event) is True
         return wanted or self.received is not None
 
@@ -64,8 +63,7 @@ def stop_at_edges(callback: Callback | None = None, heard: Callable[[int], objec
             heard(number)
 
     with _handled(remember, before):
-        if _asked:
-            raise SystemExit(128 + _asked[0])
+        leave_if_asked()
         yield stop
 
 
@@ -73,11 +71,17 @@ _asked: list[int] = []
 """Signals that have raised `SystemExit`. A library may have swallowed it: pyarrow does, while it imports pandas."""
 
 
+def leave_if_asked() -> None:
+    """Raises a signal's `SystemExit` again, where a library has swallowed it."""
+    if _asked:
+        raise SystemExit(128 + _asked[0])
+
+
 @contextmanager
 def exit_codes() -> Iterator[None]:
     """While it lasts, SIGINT and SIGTERM raise `SystemExit` with 130 and 143, so that `finally` clauses run. One that
-    is swallowed is raised again: where Python itself did, in a callback, at once; else by `Stop` before a run begins
-    and at each edge, and at the end."""
+    is swallowed is raised again: where Python itself did, in a callback, at once; else by
+    `leave_if_asked`, once a table is read, before a run begins and at each of its edges, and at the end."""
 
     def leave(number: int, frame: FrameType | None) -> None:
         _asked.append(number)

@@ -15,6 +15,7 @@ from cyclopts import Group, Parameter
 from gdjax.cli.spelling import spelled
 from gdjax.discovery import DEFAULT
 from gdjax.errors import UsageError
+from gdjax.signals import leave_if_asked
 
 if TYPE_CHECKING:
     from cyclopts import Token
@@ -109,6 +110,7 @@ class TableOptions:
             max_bytes=self.max_bytes,
             memory_limit=memory_limit,
         )
+        leave_if_asked()
         _warn_of_names(path, found)
         return found
 

@@ -15,6 +15,7 @@ from gdjax.arguments import memory
 from gdjax.cli.options import OUTPUT, OutputOptions, WholeOrNone
 from gdjax.cli.output import console, print_json, safe
 from gdjax.errors import UsageError
+from gdjax.signals import leave_if_asked
 from gdjax.stream import Stream
 
 if TYPE_CHECKING:
@@ -81,12 +82,14 @@ def read_like(fitted: Run, path: str, **options: Any) -> Table:
     from gdjax import tables
 
     recipe = fitted.source or {"by": None, "columns": [tables.Column(name).to_json() for name in fitted.feature_names]}
-    return tables.read(
+    found = tables.read(
         path,
         by=recipe["by"] or ([] if fitted.groups is None else None),
         columns=[tables.Column.from_json(column) for column in recipe["columns"]],
         **options,
     )
+    leave_if_asked()
+    return found
 
 
 def _lines(data: Table, rows: Any, values: Any) -> Iterator[str]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
+INTERRUPTED = (130, 143)
 BUG = 70  # sysexits.h's EX_SOFTWARE: none of ours, which all mean something
 
 
@@ -34,8 +35,21 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a terminal of another encoding is no reason to fail
     warnings.showwarning = _one_line
-    with exit_codes():
-        sys.exit(_run(list(sys.argv[1:] if arguments is None else arguments)))
+    try:
+        with exit_codes():
+            sys.exit(_run(list(sys.argv[1:] if arguments is None else arguments)))
+    except SystemExit as leaving:
+        if arguments is None and leaving.code in INTERRUPTED:
+            _end(leaving.code)
+        raise
+
+
+def _end(code: int) -> NoReturn:
+    """Ends the process here: a compiler that was interrupted may crash while Python takes down what it left."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 def _run(arguments: list[str]) -> int:

@@ -19,7 +19,8 @@ import numpy as np
 import pytest
 
 import gdjax
-from gdjax import checkpoint
+from gdjax import checkpoint, tables
+from gdjax.cli import main
 from gdjax.cli.options import OutputOptions
 from gdjax.cli.training import train
 from gdjax.signals import Stop, exit_codes, stop_at_edges
@@ -102,6 +103,13 @@ def test_a_run_without_a_checkpoint_writes_nothing(table: Path, tmp_path: Path) 
     assert sorted(file.name for file in tmp_path.iterdir()) == ["t.csv"]
 
 
+def test_what_an_interrupted_compiler_left_is_not_taken_down(table: Path, tmp_path: Path) -> None:
+    """LLVM crashes at it: where Python ends as usual, so does this process."""
+    python, flag, program, *rest = command(table, tmp_path / "c")
+    arguments = [python, flag, f"import atexit, os; atexit.register(os.abort); {program}", *rest]
+    assert interrupted(arguments, tmp_path / "c", signal.SIGINT).returncode == 130
+
+
 def _caught(process: int, number: int) -> bool:
     for line in Path(f"/proc/{process}/status").read_text().splitlines():
         if line.startswith("SigCgt:"):
@@ -142,6 +150,29 @@ def test_without_a_checkpoint_it_ends_at_once(lost: bool, capsys: pytest.Capture
     out, error = capsys.readouterr()
     assert (out, len(error.splitlines())) == ("", 1)
     assert "--checkpoint" in error
+
+
+@pytest.mark.parametrize(
+    "command", [["compare", "{t}", "--target", "y"], ["predict", "{run}", "{t}"], ["report", "{run}", "{t}"]]
+)
+def test_one_that_a_library_swallows_while_it_reads_ends_it_there(
+    command: list[str], table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, read = tmp_path / "run", tables.read
+    gdjax.fit(gdjax.Neuron(), np.ones((9, 3)), np.ones(9), features=["a", "b", "c"], backend="numpy").save(run)
+    before = sorted(tmp_path.iterdir())
+
+    def swallowing(*arguments: Any, **options: Any) -> Any:
+        with contextlib.suppress(SystemExit):  # as pyarrow does while it imports pandas
+            signal.raise_signal(signal.SIGINT)
+        return read(*arguments, **options)
+
+    monkeypatch.setattr(tables, "read", swallowing)
+    with pytest.raises(SystemExit) as left:
+        main([part.format(t=table, run=run) for part in command])
+    assert left.value.code == 130
+    assert capsys.readouterr().out == ""
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_one_that_a_library_swallows_in_a_run_ends_it_at_the_next_edge() -> None:
