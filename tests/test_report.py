@@ -150,6 +150,20 @@ def test_reasons_have_a_column_where_there_are_any(runs, pages):
     assert "reason</th>" not in page
 
 
+def test_a_sweep_of_which_each_combination_failed_in_a_fold_has_a_page(runs):
+    run = runs["sweep"]
+    status = np.where(run.swept["fold"] == 0, "diverged", run.status)
+    page = render(dataclasses.replace(run, status=status), verify=False)
+    assert "The cost over what was swept.<" in page
+
+
+def test_a_y_that_is_constant_has_no_r2():
+    X = np.arange(20.0)[:, None]
+    page = render(gdjax.fit(gdjax.Neuron("identity"), X, np.full(20, 7.0), backend="numpy"), verify=False)
+    assert "R²" not in page
+    assert "nan" not in page
+
+
 def test_the_best_of_a_sweep_is_named_by_what_was_swept(runs, pages):
     run, best = runs["sweep"], runs["sweep"].best()
     rate, l2 = (run.swept[name][best] for name in ("swept_rate", "l2"))

@@ -47,7 +47,8 @@ def _show_one(out: Console, run: Run, target: str, took: str) -> None:
         out.print(safe(run.reason))
     out.print(safe(f"{counted(run.steps, 'step')}, {counted(int(run.rows), 'row')}, {run.backend} {run.dtype}{took}"))
     rate = f", learning rate {float(run.learning_rate):.4g}" if np.isfinite(run.learning_rate) else ""
-    out.print(safe(f"cost {float(run.cost):.6g}, R^2 {float(run.r2):.4f}{rate}"))
+    r2 = f", R^2 {float(run.r2):.4f}" if np.isfinite(run.r2) else ""  # of a y that varies
+    out.print(safe(f"cost {float(run.cost):.6g}{r2}{rate}"))
     curve = sparkline(run.history)
     if curve:
         finite = run.history[np.isfinite(run.history)]

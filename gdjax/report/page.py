@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gdjax.errors import BackendError
+from gdjax.errors import BackendError, UsageError
 from gdjax.files import atomic_write
 from gdjax.plots import svg, swept_name, varied
 from gdjax.report.mathml import formulas
@@ -103,7 +103,7 @@ def _title(run: Run, target: str) -> str:
     if run.single:
         return f"{name} neuron for {target}"
     what = "sweep of" if run.swept else "fleet of"
-    return f"{what[0].upper()}{what[1:]} {run.models:,} {name} neurons for {target}"
+    return f"{what[0].upper()}{what[1:]} {run.models:,} {name} neuron{'s' * (run.models > 1)} for {target}"
 
 
 def _counts(run: Run) -> list[tuple[str, int]]:
@@ -157,7 +157,9 @@ def _facts(run: Run, target: str) -> list[tuple[str, str]]:
         by = run.source.get("by") or []
         facts.insert(1, ("Groups", f"{run.models:,}" + (f" by {', '.join(by)}" if by else "")))
     if run.single:
-        facts += [("Cost", f"{float(run.cost):.6g}"), ("R²", f"{float(run.r2):.4f}")]
+        facts.append(("Cost", f"{float(run.cost):.6g}"))
+        if np.isfinite(run.r2):  # of a y that varies
+            facts.append(("R²", f"{float(run.r2):.4f}"))
         if np.isfinite(run.condition):
             facts.append(("Condition number", f"{float(run.condition):.3g}"))
         facts.append(("Learning rate", f"{float(run.learning_rate):.4g}"))
@@ -165,10 +167,7 @@ def _facts(run: Run, target: str) -> list[tuple[str, str]]:
         r2 = np.asarray(run.r2, float)
         if np.isfinite(r2).any():
             facts.append(("Median R²", f"{float(np.nanmedian(r2)):.4f}"))
-    for name in ("l2", "l1"):
-        if getattr(run.neuron, name):
-            facts.append((name, f"{getattr(run.neuron, name):g}"))
-    return facts
+    return facts + [(n, f"{getattr(run.neuron, n):g}") for n in ("l2", "l1") if getattr(run.neuron, n)]
 
 
 def _pictures(run: Run, data: Data | None) -> list[Picture]:
@@ -186,12 +185,20 @@ def _pictures(run: Run, data: Data | None) -> list[Picture]:
         words = f"Bars of the statuses ({parts}), and histograms of steps and R²."
         out.append(Picture(svg(run.plot.fleet(), "fleet"), "How the models ended.", words, wide=True))
     if run.swept:
-        at = run.best() if np.isin(run.status, ["converged", "max_steps"]).any() else None
+        at = _best(run)
         over = [name for name in varied(run) if name != "fold"]
         best = "" if at is None or not over else f"; least at {swept_name(run, at, over)}"
         caption = f"The cost over what was swept{best}."
         out.append(Picture(svg(run.plot.sweep(), "sweep"), caption, f"Map of the cost of each combination{best}."))
     return out if data is None else out + _pictures_of_data(run, *data)
+
+
+def _best(run: Run) -> int | None:
+    """None where every combination failed, in some fold at least."""
+    try:
+        return run.best()
+    except UsageError:
+        return None
 
 
 def _pictures_of_data(run: Run, X: Any, y: Any, groups: Any) -> list[Picture]:
