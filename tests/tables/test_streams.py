@@ -62,19 +62,19 @@ def test_a_stream_of_parquet_is_the_table(parquet, missing, weight):
 @pytest.mark.parametrize("known", [False, True])
 def test_a_block_has_the_columns_of_x_within_its_bytes(tmp_path, known):
     """A category of 300 levels beside float32 numbers: a row of X takes 100 times as much as one of the table."""
-    rng = np.random.default_rng(0)
-    columns = {"a": rng.normal(size=ROWS).astype(np.float32), "level": rng.integers(0, 300, ROWS).astype(np.float32)}
+    rng, rows = np.random.default_rng(0), 12_000  # over the limit, in blocks of 3
+    columns = {"a": rng.normal(size=rows).astype(np.float32), "level": rng.integers(0, 300, rows).astype(np.float32)}
     path = tmp_path / "t.parquet"
     table = pyarrow.table({**columns, "y": columns["a"]})
-    table = table.set_column(1, "level", pyarrow.array(columns["level"], mask=rng.random(ROWS) < 0.1))
-    pyarrow.parquet.write_table(table, path, row_group_size=7_001)
+    table = table.set_column(1, "level", pyarrow.array(columns["level"], mask=rng.random(rows) < 0.1))
+    pyarrow.parquet.write_table(table, path, row_group_size=2_001)
     held = tables.read(path, target="y", categorical=["level"], missing="drop")
     given = {"columns": held.columns} if known else {"categorical": ["level"]}
     stream = tables.read(path, target="y", missing="drop", memory_limit=LIMIT // 4, **given).X
     blocks = list(stream.read())
     assert stream.dtype == np.float64
     assert LIMIT // 4 // 128 < max(block.X.nbytes for block in blocks) <= LIMIT // 4 // 32
-    assert [len(block.y) for block in blocks] == [rows for piece in stream.layout.pieces for rows in piece]
+    assert [len(block.y) for block in blocks] == [length for piece in stream.layout.pieces for length in piece]
     assert np.concatenate([block.X for block in blocks]).tobytes() == held.X.tobytes()
 
 
