@@ -140,5 +140,5 @@ def _check_header(table: _Csv, names: tuple[str, ...]) -> None:
         raise DataError(f"{table.label}: the first line is numbers; put a line that names the columns above it")
     other = next((d for d in ";\t|" if len(names) == 1 and d in names[0]), None)
     if other is not None:
-        hint = "name it .tsv" if other == "\t" else f"replace each {other!r} by a comma"
+        hint = "name it .tsv" if other == "\t" else "export it with ',' between cells and '.' in numbers"
         raise DataError(f"{table.label}: cells are divided by {other!r}, not {table.delimiter!r}; {hint}")

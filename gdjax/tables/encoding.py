@@ -129,7 +129,7 @@ def present(name: str, cells: Cells, place: Place) -> None:
     absent = cells.missing
     if absent.any():
         where = place(int(np.argmax(absent)), name)
-        raise DataError(f"{where}: a missing value; fill it, or pass missing='drop' or missing='mean'")
+        raise DataError(f"{where}: a missing value; fill it, or pass missing='drop', or at fit missing='mean'")
 
 
 def as_float(values: npt.NDArray[Any]) -> npt.NDArray[np.floating[Any]]:

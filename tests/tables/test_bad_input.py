@@ -66,7 +66,7 @@ CSV: dict[str, tuple[str | bytes, str]] = {
     "numbers for a header": ("1,2,3\n4,5,6\n", "names the columns"),
     "duplicate column names": ("a,a,y\n1,2,3\n", "two columns are named 'a'"),
     "a column without a name": (",a,y\n0,1,2\n", "a column has no name"),
-    "semicolons": ("a;b;y\n1;2;3\n", "replace each ';' by a comma"),
+    "semicolons": ("a;b;y\n1;2;3\n", "export it with ',' between cells"),
     "tabs": ("a\tb\ty\n1\t2\t3\n", "name it .tsv"),
     "text in a numeric column": ("a,b,y\n1,2,3\n4,five,6\n", r"row 1 \(line 3\), column 'b': 'five' is not a number"),
     "text in the target": ("a,b,y\n1,2,hi\n4,5,there\n", r"row 0 \(line 2\), column 'y': 'hi' is not a number"),
