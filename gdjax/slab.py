@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gdjax.formulas import Formula
+from gdjax.formulas import NUMPY, Formula
 from gdjax.moments import DENSE, Moments, moments
 from gdjax.rows import Blocks, Rows, StreamedRows
 from gdjax.rule import fold as fold_theta
@@ -136,7 +136,7 @@ class Slab:
     def _examine(self, rows: np.ndarray, theta: np.ndarray, hessian: bool, eps: float) -> Examination:
         theta = np.asarray(theta, np.float64)
         inner = self.inner(theta, rows)
-        pointwise = self.formula.pointwise(np)
+        pointwise = self.formula.pointwise(NUMPY)
         size = theta.shape[1]
         count = len(rows)
         cost, noise, opened = np.zeros(count), np.zeros(count), np.zeros(count)

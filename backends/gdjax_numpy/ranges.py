@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 
 from gdjax.cores import cores
-from gdjax.formulas import Formula
+from gdjax.formulas import NUMPY, Formula
 from gdjax.samples import Samples, block_sums
 
 Item = TypeVar("Item")
@@ -63,7 +63,7 @@ def shared_sums(formula: Formula, theta: np.ndarray, samples: Samples) -> tuple[
 
 def _range_sums(formula: Formula, theta: np.ndarray, samples: Samples, part: range) -> tuple[np.ndarray, np.ndarray]:
     X, y, weight, _, fold = samples
-    pointwise = formula.pointwise(np)
+    pointwise = formula.pointwise(NUMPY)
     cost, gradient = np.zeros(len(theta), theta.dtype), np.zeros_like(theta)
     block = _block_rows(min(len(theta), NEURONS), X)
     for start in range(part.start, part.stop, block):
@@ -71,7 +71,7 @@ def _range_sums(formula: Formula, theta: np.ndarray, samples: Samples, part: ran
         for first in range(0, len(theta), NEURONS):
             some = slice(first, first + NEURONS)
             folds = None if fold is None else fold[some]
-            c, g = block_sums(np, pointwise, theta[some], X[at], y[..., at], weight[:, at], folds, np.matmul)
+            c, g = block_sums(NUMPY, pointwise, theta[some], X[at], y[..., at], weight[:, at], folds, np.matmul)
             cost[some] += c
             gradient[some] += g
     return cost, gradient

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gdjax import Neuron, UsageError, activations, losses
-from gdjax.formulas import Formula
+from gdjax.formulas import NUMPY, Formula
 
 Z = np.array([-1e4, -800.0, -37.0, -2.5, -1.0, -(2.0**-20), 0.0, 2.0**-20, 0.3, 1.0, 2.5, 37.0, 700.0])
 
@@ -139,3 +139,32 @@ def test_by_value():
 def test_a_wrong_neuron_is_refused(arguments, words):
     with pytest.raises(UsageError, match=words):
         Neuron(**arguments)
+
+
+def _numbers(dtype, seed):
+    found = np.random.default_rng(seed).standard_normal((5, 1000)).astype(dtype)
+    found[:, :6] = [np.nan, -np.nan, np.inf, -np.inf, -0.0, np.finfo(dtype).smallest_subnormal]
+    return found
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("x", "y"),
+    [
+        (lambda z: 0, lambda z: z),
+        (lambda z: np.ones_like(z), lambda z: 0.3),
+        (lambda z: z, lambda z: z[:1, ::-1]),
+        (lambda z: z.T.copy().T, lambda z: np.nan),
+        (lambda z: z[:, :1], lambda z: z.astype(np.float32)),
+        (lambda z: 1, lambda z: 2),
+        (lambda z: z > 0, lambda z: np.arange(1000)),
+    ],
+)
+def test_where_without_branches_is_that_of_numpy_to_the_bit(dtype, x, y):
+    z, other = _numbers(dtype, 0), _numbers(dtype, 1)
+    for condition in (z <= 0, (z <= 0)[:1], np.isnan(z), (z <= 0).T.copy().T, z[:, 3] > 0, np.bool_(True)):
+        if condition.ndim == 1:
+            condition = condition[:, None]
+        found, wanted = (where(condition, x(z), y(other)) for where in (NUMPY.where, np.where))
+        assert (found.dtype, found.shape) == (wanted.dtype, wanted.shape)
+        assert found.tobytes() == wanted.tobytes()
