@@ -37,15 +37,19 @@ ASKED: tuple[tuple[str, str, str, str, float], ...] = (
 """(workload, backend or "" for the fastest, rival, what its seconds over the backend's are called, at least)"""
 
 BOUNDS = {
-    ("large", "numba"): "jit and torch take about 4 and 3.4 times as long as reading X once: what is aimed at is "
-    "beyond the floor. Two runs gave 0.78 and 0.86 of it, as others used the machine. Each row is read a second time, "
+    ("large", "numba"): "jit and torch take about 4 and 3.3 times as long as reading X once: what is aimed at is "
+    "beyond the floor. Five runs gave 0.75 to 0.86 of it, as others used the machine. Each row is read a second time, "
     "from the first cache, while the next are fetched. Two, six and eight rows at once, neighbouring rows, blocks of "
     "16 to 64 rows and prefetching by hand were slower",
-    ("devices", "jax, 2 host devices"): "two fused loops a block, one at the floor's speed, one from cache in half its "
-    "time, and nothing is fetched meanwhile, on two devices as on one. Both loops of neighbouring blocks side by side, "
-    "4 to 32 strips and blocks of 0.25 to 4 MiB gained nothing",
-    ("large", "numpy"): "the two products alone, on blocks in cache, took 0.63 of the textbook's time on an AMD Zen 3; "
-    "the elementwise operations between them wait for the interpreter's lock that two threads share",
+    ("large", "jax"): "two fused loops a block, one at the floor's speed, one from cache in half its time, and nothing "
+    "is fetched meanwhile. Both loops of neighbouring blocks side by side, 4 to 32 strips, blocks of 0.25 to 4 MiB and "
+    "a loop a core in one program, which XLA runs one after the other, gained nothing",
+    ("devices", "jax, 2 host devices"): "each core's loops, on blocks of 128 KiB, read at three fifths of the floor's "
+    "speed. Blocks of 64 KiB to 2 MiB, 4 to 16 strips and products by lanes of 16 and 32 columns gained nothing",
+    ("large", "numpy"): "two threads share the interpreter's lock, and each of sixteen elementwise operations between "
+    "the two products lets it go and waits for it: with three of them, for a linear residual, the same walk takes half "
+    "of the textbook's time. Blocks of 0.125 to 32 MiB, turns by a lock, and one thread for the first product with one "
+    "for the rest gave 0.7 to 1.25",
     ("sweep", "jax"): "2.1 to 2.6 in four runs, as others used the machine",
     (
         "fleet",
@@ -75,8 +79,9 @@ TAIL = """
 - **jax**: a loop over blocks of rows inside the program of a chunk: for one neuron on CPU fused loops that read a block
   of 2 MiB where it lies, for several two matrix products with a block of 8 MiB; what fits in one such block is held
   features by rows for the whole chunk. With several host devices (`XLA_FLAGS` or `jax_num_cpu_devices`) each holds and
-  walks its part of the rows. `JaxBackend("float32", narrow=True)` keeps bfloat16 and float16 data as it is and computes
-  in float32: the gradient of the rounded data, and half the traffic; but XLA on CPU widens bfloat16 as a whole.
+  walks its part of the rows, where there is a device a core in blocks of 128 KiB, which XLA leaves to one thread.
+  `JaxBackend("float32", narrow=True)` keeps bfloat16 and float16 data as it is and computes in float32: the gradient of
+  the rounded data, and half the traffic; but XLA on CPU widens bfloat16 as a whole.
 - **numpy**: threads over fixed ranges of rows, added up in order, BLAS held to one thread in each, blocks of 4 MiB;
   fleets in tiles of 4 MiB.
 
