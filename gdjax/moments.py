@@ -57,20 +57,24 @@ def moments(samples: Rows | StreamedRows) -> Moments:
 def _moments(parts: Parts) -> Moments:
     """Of X (W, n, D), y (S, n) and weight (W, n) at a time, W one or S.
 
-    Taken about the first row, so that a constant column has variance 0 exactly.
+    Taken about the first row that counts, so that a constant column has variance 0 exactly.
     """
     parts = iter(parts)
     first = x, t, s = next(parts)
-    at = np.argmax(s > 0, axis=1)[:, None]
-    pivot = np.take_along_axis(x, at[:, :, None], axis=1)
-    y_pivot = np.take_along_axis(t, np.broadcast_to(at, (len(t), 1)), axis=1)
-    columns = pivot.shape[-1]
+    columns = x.shape[-1]
     dense = columns <= DENSE
+    pivot, y_pivot = np.zeros((len(x), 1, columns)), np.zeros((len(t), 1))
     total, mean, y_mean = np.zeros(len(x)), np.zeros((len(x), columns)), np.zeros(len(t))
     second = np.zeros((len(x), columns, columns if dense else 0))
     variance, y_variance = np.zeros(mean.shape), np.zeros(len(t))
     y_covariance, y_positive = np.zeros((len(t), columns)), np.zeros(len(t), bool)
     for x, t, s in chain([first], parts):
+        unmet = (total == 0)[:, None]
+        if unmet.any():
+            at = np.argmax(s > 0, axis=1)[:, None]
+            pivot = np.where(unmet[:, None], np.take_along_axis(x, at[:, :, None], axis=1), pivot)
+            here = np.take_along_axis(t, np.broadcast_to(at, (len(t), 1)), axis=1)
+            y_pivot = np.where(unmet, here, y_pivot)
         y_positive |= ((s > 0) & (t > 0)).any(axis=1)
         mass = s.sum(axis=1)
         safe = np.where(mass > 0, mass, 1.0)

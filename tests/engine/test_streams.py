@@ -18,7 +18,7 @@ from gdjax import Neuron
 from gdjax.batches import batch_indices
 from gdjax.errors import DataError, UsageError
 from gdjax.moments import moments
-from gdjax.rows import StreamedRows
+from gdjax.rows import Rows, StreamedRows
 from gdjax.spool import spooled
 from gdjax.stream import ArrayStream, Layout, Stream, ahead
 from gdjax.streaming import Streaming
@@ -90,6 +90,20 @@ def test_moments_of_blocks_are_exact():
     np.testing.assert_allclose(found.y_variance, exact[2, 2], rtol=1e-12)
     assert not found.constant.any()
     assert not found.y_positive.any()
+
+
+def test_moments_are_about_a_row_that_counts(monkeypatch):
+    """A fold may leave out the first blocks, and they may be far away."""
+    monkeypatch.setattr("gdjax.rows.BLOCK_ELEMENTS", 64)
+    X = np.where(np.arange(200) < 100, 1e8, 0.1)[:, None]
+    weight = np.array([X[:, 0] < 1, X[:, 0] > 1], float)
+    for samples in (Rows(X, X[:, 0], weight), Rows(X[None].repeat(2, 0), X[:, 0][None].repeat(2, 0), weight)):
+        found = moments(samples)
+        assert found.mean.tolist() == [[0.1], [1e8]]
+        assert found.variance.tolist() == [[0], [0]]
+        assert found.y_mean.tolist() == [0.1, 1e8]
+        assert found.y_variance.tolist() == [0, 0]
+        assert found.constant.all()
 
 
 def test_a_streamed_relu_is_the_one_in_memory(backend_name):
