@@ -22,6 +22,9 @@ _BUFFER = 1 << 16
 _PIECE = 1 << 13
 """Rows: smaller row groups are read together, each would take longer to open than to read."""
 
+_TEXT = ("string", "large_string", "string_view")
+"""Arrow's types of text; a dictionary may be of anything."""
+
 
 def open_frame(frame: Any) -> Source:
     """A pandas, Polars or Arrow table.
@@ -176,7 +179,9 @@ def _cells(column: Any, where: str, as_text: bool) -> Cells:
 def _texts(column: Any, where: str) -> Texts:
     arrow, native = sys.modules.get("pyarrow"), column.to_native()
     if arrow is not None and isinstance(native, arrow.ChunkedArray):
-        return _arrow_texts(native)
+        kind = native.type.value_type if arrow.types.is_dictionary(native.type) else native.type
+        if str(kind) in _TEXT:
+            return _arrow_texts(native)
     levels: dict[str, int] = {}
     codes = np.empty(len(column), np.int64)
     for row, (cell, absent) in enumerate(zip(column.to_list(), column.is_null().to_list(), strict=True)):

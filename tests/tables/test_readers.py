@@ -323,6 +323,10 @@ def test_frames_of_other_things_are_refused() -> None:
         tables.from_frame(dates, target="y")
     with pytest.raises(DataError, match=r"row 0: .* is a list"):
         tables.from_frame(pd.DataFrame({"a": [[1]], "y": [1.0]}), target="y")
+    for cell, kind in ((1.5, "float"), (b"\xff", "bytes")):
+        coded = pa.table({"a": pa.array([cell]).dictionary_encode(), "y": [1.0]})
+        with pytest.raises(DataError, match=rf"row 0: .* is a {kind}; convert it to text"):
+            tables.from_frame(coded, target="y")
     with pytest.raises(GdjaxError, match="list is not a table"):
         tables.from_frame([1, 2], target="y")
 
