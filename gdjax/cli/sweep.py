@@ -121,9 +121,10 @@ def _best(run: Run) -> int | None:
 
 
 def _why(run: Run) -> str:
-    """The reason that most neurons failed for."""
+    """The reason that most neurons failed for; all may be trained, and predict what overflows."""
     reasons = [str(r) for r, s in zip(run.reason, run.status, strict=True) if s not in ("converged", "max_steps")]
-    return max(reasons, key=reasons.count)
+    far = "the cost of a fold that was left out overflows; look for a row far from the others"
+    return max(reasons, key=reasons.count, default=far)
 
 
 def combinations(run: Run) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -135,7 +136,8 @@ def combinations(run: Run) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         left_out = rows["validation_cost"].reshape(len(whole), -1)[:, 1:]
         picked["validation_cost"] = left_out.mean(axis=1)
         if left_out.shape[1] > 1:
-            picked["standard_error"] = left_out.std(axis=1, ddof=1) / np.sqrt(left_out.shape[1])
+            with np.errstate(invalid="ignore"):  # of an infinite cost there is none
+                picked["standard_error"] = left_out.std(axis=1, ddof=1) / np.sqrt(left_out.shape[1])
     elif "validation_cost" in rows:
         picked["validation_cost"] = rows["validation_cost"][whole]
     return whole, picked

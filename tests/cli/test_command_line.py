@@ -8,6 +8,7 @@ import importlib
 import inspect
 import io
 import json
+import math
 import os
 import pty
 import select
@@ -268,6 +269,12 @@ def test_a_sweep_that_failed_is_shown(line: Path, tmp_path: Path) -> None:
     assert done.returncode == 4
     assert done.stdout.count("dead") >= 2
     assert "no combination can be used: no positive y" in done.stdout
+    far = tmp_path / "far.csv"
+    far.write_text("x,y\n" + "".join(f"{i / 10},{math.exp(-i / 10)}\n" for i in range(20)) + "-20000,1\n")
+    formula = ("--activation", "exp", "--loss", "poisson")
+    done = gdjax_command("sweep", far, "--target", "y", *formula, "--l2", "0,0.001", "--folds", "3", *QUICK)
+    assert "no combination can be used: the cost of a fold that was left out overflows" in done.stdout
+    assert done.stderr == ""
     part = gdjax_command(
         "sweep", line, "--target", "y", "--activation", "identity", "--method", "plain", "--learning-rate", "0.1,9",
         *QUICK,
