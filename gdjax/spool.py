@@ -42,7 +42,8 @@ def spooled(stream: Stream) -> Stream:
     anew at each pass it could be slower than its source. It is in the folder that TMPDIR names, or /var/tmp, which
     is no part of the memory as /tmp may be, or that of `tempfile`; it has no name, and is gone with the stream.
     """
-    size = stream.nbytes + stream.shape[0] * 3 * 8
+    blocks = sum(map(len, stream.layout.pieces))
+    size = stream.nbytes + stream.shape[0] * 3 * 8 + blocks * mmap.ALLOCATIONGRANULARITY
     try:
         room = min(physical_memory(), shutil.disk_usage(_folder()).free // 2)
     except OSError:

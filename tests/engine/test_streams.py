@@ -1,5 +1,6 @@
 """Samples over the memory limit: read at each step, and trained on as if they were in memory."""
 
+import mmap
 import os
 import shutil
 import subprocess
@@ -296,6 +297,10 @@ def test_where_there_is_no_room_each_pass_decodes(monkeypatch):
     assert full.stderr.count("no room for a copy") == 1
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=0))
     assert spooled(stream) is stream
+    X, y = data(rows=1_000)
+    short = Counted(X, y, None, tuple("abcd"), 1 << 13)  # 125 blocks of 8 rows, each from a page's begin
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=2 * 125 * mmap.PAGESIZE))
+    assert spooled(short) is short
 
 
 FULL = f"""
