@@ -139,6 +139,14 @@ def sweep(
     )
 
 
+def best_if_any(run: Run) -> int | None:
+    """The best neuron of a sweep, None where every combination failed, in some fold at least."""
+    try:
+        return best(run)
+    except UsageError:
+        return None
+
+
 def best(run: Run, rule: str = "min") -> int:
     """See `Run.best`."""
     if run.single or run.groups is not None:

@@ -25,7 +25,7 @@ from gdjax.cli.output import console, counted, safe
 from gdjax.cli.output import table as as_table
 from gdjax.cli.training import train
 from gdjax.errors import UsageError
-from gdjax.sweeping import ALL_ROWS
+from gdjax.sweeping import ALL_ROWS, best_if_any
 
 if TYPE_CHECKING:
     from gdjax.run import Run
@@ -93,7 +93,7 @@ def _show(run: Run, seconds: float) -> None:
     judge = "validation_cost" if "validation_cost" in rows else "cost"
     order = np.argsort(np.where(np.isfinite(rows[judge]), rows[judge], np.inf), kind="stable")
     columns = [*names, *(name for name in rows if name not in run.swept)]
-    best = _best(run)
+    best = best_if_any(run)
     out.print(safe(f"{counted(run.models, 'model')}, {run.backend} {run.dtype}, {seconds:.1f} s", "bold"))
     shown = [
         ["*" if whole[i] == best else "", *(_short(rows[name][i]) for name in columns)] for i in order[:_SHOWN].tolist()
@@ -110,14 +110,6 @@ def _show(run: Run, seconds: float) -> None:
     if "standard_error" in rows:
         within = _named(run, names, run.best("one_standard_error"))
         out.print(safe(f"most penalised within a standard error of it: {within}"))
-
-
-def _best(run: Run) -> int | None:
-    """None where every combination failed, in some fold at least."""
-    try:
-        return run.best()
-    except UsageError:
-        return None
 
 
 def _why(run: Run) -> str:

@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gdjax.errors import BackendError, UsageError
+from gdjax.errors import BackendError
 from gdjax.files import atomic_write
 from gdjax.plots import svg, swept_name, varied
 from gdjax.report.mathml import formulas
 from gdjax.run import Run
+from gdjax.sweeping import best_if_any
 from gdjax.versions import installed
 
 WORDS = {
@@ -185,20 +186,12 @@ def _pictures(run: Run, data: Data | None) -> list[Picture]:
         words = f"Bars of the statuses ({parts}), and histograms of steps and R²."
         out.append(Picture(svg(run.plot.fleet(), "fleet"), "How the models ended.", words, wide=True))
     if run.swept:
-        at = _best(run)
+        at = best_if_any(run)
         over = [name for name in varied(run) if name != "fold"]
         best = "" if at is None or not over else f"; least at {swept_name(run, at, over)}"
         caption = f"The cost over what was swept{best}."
         out.append(Picture(svg(run.plot.sweep(), "sweep"), caption, f"Map of the cost of each combination{best}."))
     return out if data is None else out + _pictures_of_data(run, *data)
-
-
-def _best(run: Run) -> int | None:
-    """None where every combination failed, in some fold at least."""
-    try:
-        return run.best()
-    except UsageError:
-        return None
 
 
 def _pictures_of_data(run: Run, X: Any, y: Any, groups: Any) -> list[Picture]:
