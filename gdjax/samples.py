@@ -7,6 +7,9 @@ from gdjax.formulas import Pointwise
 
 Array = Any
 
+Summed = Callable[[Array, Array, Array], tuple[Array, Array, Array]]
+"""(z, y, weight) -> sums of weight * cost (K,); weight * d cost / dz (K, N); its sums (K,)."""
+
 
 class Samples(NamedTuple):
     """The data of K neurons, shared by all or each neuron's own, padded with rows of weight 0.
@@ -69,35 +72,46 @@ def block_sums(
     weight: Array,
     fold: Array | None = None,
     matmul: Callable[[Array, Array], Array] | None = None,
+    summed: Summed | None = None,
 ) -> tuple[Array, Array]:
     """The sums of a block of rows: weight * cost (K,), and weight * d cost / d theta (K, P).
 
     Equations 23 and 32 of the derivation for any formula: with r_i = weight_i d cost_i / dz_i the weights' part is
-    sum_i r_i x_i and the bias' part sum_i r_i. Shapes are those of `Samples`.
+    sum_i r_i x_i and the bias' part sum_i r_i. Shapes are those of `Samples`. `matmul` and `summed` are ways of a
+    backend's own to do what `xp.matmul` and `weighted` do.
     """
     dot = matmul or xp.matmul
     w, b = theta[:, :-1], theta[:, -1:]
     shared = X.ndim == 2
-    z = (dot(w, X.T) if shared else dot(X, w[:, :, None])[:, :, 0]) + b
-    cost, residual = weighted(xp, pointwise, z, y, weight, fold)
+    z = dot(w, X.T) if shared else dot(X, w[:, :, None])[:, :, 0]
+    z += b
+    if summed is None:
+        cost, residual = weighted(xp, pointwise, z, y, weight, fold)
+        cost, slope = xp.sum(cost, axis=-1), xp.sum(residual, axis=-1)
+    else:
+        cost, residual, slope = summed(z, of_sets(y, fold), of_sets(weight, fold))
     slopes = dot(residual, X) if shared else dot(residual[:, None, :], X)[:, 0, :]
-    gradient = xp.concat((slopes, xp.sum(residual, axis=-1)[:, None]), axis=-1)
-    return xp.sum(cost, axis=-1), gradient
+    return cost, xp.concat((slopes, slope[:, None]), axis=-1)
 
 
 def weighted(
     xp: Any, pointwise: Pointwise, z: Array, y: Array, weight: Array, fold: Array | None
 ) -> tuple[Array, Array]:
     """weight * cost and weight * d cost / dz of each row, (K, N), at its pre-activation z."""
-    cost, residual = pointwise.both(z, of_sets(y, fold))
     share = of_sets(weight, fold)
-    if share is weight:
+    return weigh(xp, pointwise, z, of_sets(y, fold), share, share is not weight)
+
+
+def weigh(xp: Any, pointwise: Pointwise, z: Array, y: Array, weight: Array, gated: bool) -> tuple[Array, Array]:
+    """The same of neurons with y and weight of their own; `gated` where rows of weight 0 are of another fold."""
+    cost, residual = pointwise.both(z, y)
+    if not gated:
         return cost * weight, residual * weight
     # a row of another fold may be infinite under these parameters: 0 * inf would be NaN
-    inside = share > 0
+    inside = weight > 0
     return (
-        xp.where(inside, cost * share, xp.zeros_like(cost)),
-        xp.where(inside, residual * share, xp.zeros_like(residual)),
+        xp.where(inside, cost * weight, xp.zeros_like(cost)),
+        xp.where(inside, residual * weight, xp.zeros_like(residual)),
     )
 
 

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gdjax.formulas import NUMPY, Formula
+from gdjax.formulas import Formula
+from gdjax.fused import fused
 from gdjax.moments import DENSE, Moments, moments
 from gdjax.rows import Blocks, Rows, StreamedRows
 from gdjax.rule import fold as fold_theta
@@ -136,7 +137,7 @@ class Slab:
     def _examine(self, rows: np.ndarray, theta: np.ndarray, hessian: bool, eps: float) -> Examination:
         theta = np.asarray(theta, np.float64)
         inner = self.inner(theta, rows)
-        pointwise = self.formula.pointwise(NUMPY)
+        pointwise, weighed = self.formula.pointwise(np), fused(self.formula, gated=True)
         size = theta.shape[1]
         count = len(rows)
         cost, noise, opened = np.zeros(count), np.zeros(count), np.zeros(count)
@@ -148,11 +149,8 @@ class Slab:
                     t, s = of_sets(t, self.fold[rows]), of_sets(s, self.fold[rows])
                 w, b = inner[:, :-1], inner[:, -1:]
                 z = (w @ x.T if self.shared else np.matmul(x, w[:, :, None])[:, :, 0]) + b
-                t = np.broadcast_to(t, z.shape)
-                inside = s > 0
-                each, residual = pointwise.both(z, t)
-                cost += np.where(inside, s * each, 0.0).sum(axis=1)
-                residual = np.where(inside, s * residual, 0.0)
+                part, residual, _ = weighed(z, t, s)
+                cost += part
                 opened += (s * (z > 0)).sum(axis=1)
                 augmented = np.concatenate([x, np.ones((*x.shape[:-1], 1))], axis=-1)
                 if self.shared:
@@ -162,7 +160,7 @@ class Slab:
                     gradient += np.matmul(residual[:, None, :], augmented)[:, 0]
                     noise += (np.abs(residual) * np.sqrt((augmented**2).sum(axis=-1))).sum(axis=1)
                 if matrix is not None:
-                    h = np.where(inside, s * second_derivative(pointwise.slope, z, t), 0.0)
+                    h = np.where(s > 0, s * second_derivative(pointwise.slope, z, t), 0.0)
                     if self.shared:
                         for k in range(count):
                             matrix[k] += (augmented * h[k][:, None]).T @ augmented

@@ -38,9 +38,11 @@ FOR_BACKENDS = {
     "gdjax.cores",
     "gdjax.errors",
     "gdjax.formulas",
+    "gdjax.fused",
     "gdjax.protocol",
     "gdjax.rule",
     "gdjax.samples",
+    "gdjax.tracing",
 }
 
 # Where "jax" is the oracle or a line of the list of versions, not a backend.

@@ -14,10 +14,10 @@ import gdjax.rule
 from gdjax.errors import UsageError
 from gdjax.formulas import Formula
 from gdjax.rule import Knobs, Rule, State, make_advance
+from gdjax.tracing import Namespace, NotTraceable, Symbol
 from gdjax_numba import indirect, pointwise, simd, walks
 from gdjax_numba.emitting import Block
 from gdjax_numba.keeping import load
-from gdjax_numba.tracing import Namespace, NotTraceable, Symbol
 
 MARK = "# --- head ---\n"
 REAL_SCALARS = ("momentum", "rate", "cost", "best_cost")
@@ -32,7 +32,7 @@ from numba import carray, njit, prange
 
 from gdjax.rule import RUNNING
 from gdjax_numba.indirect import formula_at_address, pointer, pointwise_at, rule_at, rule_at_address
-from gdjax_numba.simd import dots, panel, transpose
+from gdjax_numba.simd import dots, multiply_row, panel, transpose
 
 real = np.{dtype}
 TALL, WIDE = {shape}

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from gdjax_numba.tracing import BINARY, Symbol
+from gdjax.tracing import BINARY, Symbol
 
 INFIX = frozenset(BINARY.values())
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from gdjax.blas import one_blas_thread
 from gdjax.cores import cores
-from gdjax.formulas import NUMPY, Formula
+from gdjax.formulas import Formula
+from gdjax.fused import fused
 from gdjax.protocol import Chunk
 from gdjax.rule import Evaluate, Knobs, Rule, State, take_steps
 from gdjax.samples import Samples, block_sums
@@ -60,7 +61,8 @@ class NumpyBackend:
             if samples.shared:
                 return samples.mean(*shared_sums(formula, theta, samples))
             X, y, weight = samples[:3]
-            return samples.mean(*block_sums(NUMPY, formula.pointwise(NUMPY), theta, X, y, weight))
+            sums = block_sums(np, formula.pointwise(np), theta, X, y, weight, summed=fused(formula))
+            return samples.mean(*sums)
 
     def descend(
         self, formula: Formula, rule: Rule, samples: Samples, rows: np.ndarray, state: State, knobs: Knobs, chunk: Chunk

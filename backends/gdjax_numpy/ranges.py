@@ -9,13 +9,14 @@ from typing import TypeVar
 import numpy as np
 
 from gdjax.cores import cores
-from gdjax.formulas import NUMPY, Formula
+from gdjax.formulas import Formula
+from gdjax.fused import fused
 from gdjax.samples import Samples, block_sums
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-BLOCK_BYTES = 1 << 22
+BLOCK_BYTES = 1 << 21
 """A block of rows and what is computed from it stay in cache; smaller ones cost more in calls than they save."""
 RANGE_BYTES = 1 << 22
 """A range of fewer bytes of X costs more to hand to a thread than it gains."""
@@ -63,7 +64,7 @@ def shared_sums(formula: Formula, theta: np.ndarray, samples: Samples) -> tuple[
 
 def _range_sums(formula: Formula, theta: np.ndarray, samples: Samples, part: range) -> tuple[np.ndarray, np.ndarray]:
     X, y, weight, _, fold = samples
-    pointwise = formula.pointwise(NUMPY)
+    pointwise, summed = formula.pointwise(np), fused(formula, gated=fold is not None and len(weight) > 1)
     cost, gradient = np.zeros(len(theta), theta.dtype), np.zeros_like(theta)
     block = _block_rows(min(len(theta), NEURONS), X)
     for start in range(part.start, part.stop, block):
@@ -71,7 +72,7 @@ def _range_sums(formula: Formula, theta: np.ndarray, samples: Samples, part: ran
         for first in range(0, len(theta), NEURONS):
             some = slice(first, first + NEURONS)
             folds = None if fold is None else fold[some]
-            c, g = block_sums(NUMPY, pointwise, theta[some], X[at], y[..., at], weight[:, at], folds, np.matmul)
+            c, g = block_sums(np, pointwise, theta[some], X[at], y[..., at], weight[:, at], folds, summed=summed)
             cost[some] += c
             gradient[some] += g
     return cost, gradient

@@ -2,8 +2,7 @@
 
 from gdjax.formulas import activations, losses
 from gdjax.formulas.activations import Activation
-from gdjax.formulas.branchless import NUMPY
 from gdjax.formulas.formula import Formula, Pointwise
 from gdjax.formulas.losses import Loss
 
-__all__ = ["NUMPY", "Activation", "Formula", "Loss", "Pointwise", "activations", "losses"]
+__all__ = ["Activation", "Formula", "Loss", "Pointwise", "activations", "losses"]

@@ -1,5 +1,7 @@
 """The formulas against mpmath, exact rationals and autodiff."""
 
+import math
+from dataclasses import replace
 from fractions import Fraction
 
 import jax
@@ -9,7 +11,9 @@ import numpy as np
 import pytest
 
 from gdjax import Neuron, UsageError, activations, losses
-from gdjax.formulas import NUMPY, Formula
+from gdjax.formulas import Formula
+from gdjax.fused import fused
+from gdjax.samples import weigh
 
 Z = np.array([-1e4, -800.0, -37.0, -2.5, -1.0, -(2.0**-20), 0.0, 2.0**-20, 0.3, 1.0, 2.5, 37.0, 700.0])
 
@@ -147,24 +151,79 @@ def _numbers(dtype, seed):
     return found
 
 
+def _written_by_users(xp):
+    """Texts with every way to choose, over truths, numbers and arrays."""
+    return {
+        "select": lambda z: xp.where(xp.abs(z) < 1, z * z, 2 * z - 1),
+        "a number or an array": lambda z: xp.where(z > 0.5, 0.25, z),
+        "an array or a number": lambda z: xp.where(z > 0.5, z, 0.25),
+        "numbers": lambda z: xp.where(z > 0, xp.ones_like(z), 0.3) + xp.where(z > 1, 0, xp.ones_like(z)),
+        "truths": lambda z: (z > 0) * z + (z > 1) * xp.ones_like(z) + (xp.ones_like(z) * (z < 2)) ** 2,
+        "both": lambda z: xp.where((z > 0) & (z < 1), z > 0.5, z),
+        "not": lambda z: xp.where(~(z > 0) | xp.isnan(z), -z, z**2),
+        "not the maximum": lambda z: xp.where(z >= 0.5, z, 0.5) + xp.where(z > 0.5, 0.5, z) + xp.where(z >= 0, 0, z),
+        "maximum": lambda z: xp.maximum(z, 0.5) + xp.where(z <= 0.5, 0.5, z) + xp.where(z < 0.5, 0.5, z),
+        "absolute": lambda z: xp.where(z < 0, -z, z) + xp.where(z < 1, -z, z) + xp.where(z <= 0, -z, z),
+        "powers": lambda z: z**2 + z**3 + (z * z) ** 0.5 + z**1 + 1 / (2 + z * z),
+        "a constant": lambda z: 0 * xp.ones_like(z) + 2,
+        "itself": lambda z: z,
+        "functions": lambda z: xp.exp(-xp.abs(z)) + xp.log1p(xp.abs(z)) + xp.tanh(z) + xp.sign(z) + xp.sqrt(xp.abs(z)),
+    }
+
+
+def _texts():
+    built_in = [(f"{a}, {loss}", lambda a=a, loss=loss: Neuron(a, loss).formula) for a, loss in PAIRS]
+    own = [(name, lambda name=name: Formula(_activation(name), losses.squared_error)) for name in _written_by_users(np)]
+    cubed = losses.custom("cubed", lambda p, y: (p - y) * (p - y), lambda p, y: 3 * ((p - y) * (p - y)) - p)
+    return [*built_in, *own, ("a slope from the cost", lambda: Formula(activations.identity, cubed))]
+
+
+def _activation(name):
+    return activations.Activation(name, lambda xp: (_written_by_users(xp)[name],) * 2)
+
+
+@pytest.mark.parametrize("gated", [False, True])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize(
-    ("x", "y"),
-    [
-        (lambda z: 0, lambda z: z),
-        (lambda z: np.ones_like(z), lambda z: 0.3),
-        (lambda z: z, lambda z: z[:1, ::-1]),
-        (lambda z: z.T.copy().T, lambda z: np.nan),
-        (lambda z: z[:, :1], lambda z: z.astype(np.float32)),
-        (lambda z: 1, lambda z: 2),
-        (lambda z: z > 0, lambda z: np.arange(1000)),
-    ],
-)
-def test_where_without_branches_is_that_of_numpy_to_the_bit(dtype, x, y):
-    z, other = _numbers(dtype, 0), _numbers(dtype, 1)
-    for condition in (z <= 0, (z <= 0)[:1], np.isnan(z), (z <= 0).T.copy().T, z[:, 3] > 0, np.bool_(True)):
-        if condition.ndim == 1:
-            condition = condition[:, None]
-        found, wanted = (where(condition, x(z), y(other)) for where in (NUMPY.where, np.where))
-        assert (found.dtype, found.shape) == (wanted.dtype, wanted.shape)
-        assert found.tobytes() == wanted.tobytes()
+@pytest.mark.parametrize(("text", "formula"), _texts(), ids=[name for name, _ in _texts()])
+def test_a_fused_formula_is_its_text_to_the_bit(text, formula, dtype, gated):
+    seen = []
+    formula = formula()
+    traced = replace(formula, activation=replace(formula.activation, build=_spied(formula.activation.build, seen)))
+    z, y = _numbers(dtype, 0), np.linspace(0, 1, 1000, dtype=dtype).round()
+    weight = np.random.default_rng(2).integers(0, 3, (1, 1000)).astype(dtype)
+    before = z.tobytes(), y.tobytes(), weight.tobytes()
+    with np.errstate(all="ignore"):
+        cost, residual, slope = fused(traced, gated)(z, y, weight)
+        wanted_cost, wanted = weigh(np, formula.pointwise(np), z, y, weight, gated)
+        assert np not in seen, "evaluated as it is written"
+        np.testing.assert_array_equal(residual, wanted)
+        assert (residual.dtype, residual.shape) == (dtype, z.shape)
+        finite = np.isfinite(wanted_cost).all(axis=0)
+        assert before == (z.tobytes(), y.tobytes(), weight.tobytes())
+        some = [np.ascontiguousarray(a[..., finite]) for a in (z, y, weight)]
+        cost, residual, slope = fused(traced, gated)(*some)
+        for found, parts in ((cost, wanted_cost), (slope, wanted)):
+            exact = np.array([math.fsum(row) for row in parts[:, finite].tolist()])
+            most = np.abs(parts[:, finite].astype(float)).sum(axis=1)
+            assert (np.abs(found - exact) <= 1000 * np.finfo(dtype).eps * most).all()
+
+
+def _spied(build, seen):
+    def spy(xp, *parameters):
+        seen.append(xp)
+        return build(xp, *parameters)
+
+    return spy
+
+
+def test_what_cannot_be_traced_is_evaluated_as_it_is_written():
+    def value(z):
+        return np.cumsum(np.ones(z.shape), axis=-1) * z if z.ndim else z
+
+    custom = Formula(activations.custom("no expression", value, value), losses.squared_error)
+    z, y, weight = _numbers(np.float64, 0)[:, 6:], np.ones(994), np.full((1, 994), 2.0)
+    cost, residual, slope = fused(custom)(z, y, weight)
+    p = np.arange(1, 995) * z
+    np.testing.assert_allclose(residual, 2 * 2 * (p - 1) * p)
+    np.testing.assert_allclose(cost, (2 * (p - 1) ** 2).sum(axis=1))
+    np.testing.assert_allclose(slope, (4 * (p - 1) * p).sum(axis=1))

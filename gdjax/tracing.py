@@ -1,7 +1,8 @@
 """A namespace of symbols: what is written over any array namespace, read once as an expression.
 
 The formulas and the update rule are plain functions over a namespace `xp`. Called with symbols they return the
-expression that they stand for, which `gdjax_numba.emitting` writes out as loops. So the text is compiled, not restated.
+expression that they stand for, which `gdjax_numba.emitting` writes out as loops and `gdjax.fused` as calls of NumPy's.
+So the text is compiled, not restated.
 
 A symbol stands for one neuron's value: a scalar, or a row of P parameters, of which it is the j-th element.
 """
