@@ -46,10 +46,10 @@ BOUNDS = {
     "a loop a core in one program, which XLA runs one after the other, gained nothing",
     ("devices", "jax, 2 host devices"): "each core's loops, on blocks of 128 KiB, read at three fifths of the floor's "
     "speed. Blocks of 64 KiB to 2 MiB, 4 to 16 strips and products by lanes of 16 and 32 columns gained nothing",
-    ("large", "numpy"): "two threads share the interpreter's lock, and each of sixteen elementwise operations between "
-    "the two products lets it go and waits for it: with three of them, for a linear residual, the same walk takes half "
-    "of the textbook's time. Blocks of 0.125 to 32 MiB, turns by a lock, and one thread for the first product with one "
-    "for the rest gave 0.7 to 1.25",
+    ("large", "numpy"): "the two products of BLAS alone, without a formula, are 1.4 to 1.5 times as fast as all of the "
+    "textbook's gradient, and at twenty calls between them one thread waits for the other's turn with the interpreter. "
+    "Blocks of 0.5 to 32 MiB, turns by a lock, one thread for the first product with one for the rest, both threads "
+    "BLAS's, and a block read ahead gained nothing more",
     ("sweep", "jax"): "2.1 to 2.6 in four runs, as others used the machine",
     (
         "fleet",
@@ -82,8 +82,8 @@ TAIL = """
   walks its part of the rows, where there is a device a core in blocks of 128 KiB, which XLA leaves to one thread.
   `JaxBackend("float32", narrow=True)` keeps bfloat16 and float16 data as it is and computes in float32: the gradient of
   the rounded data, and half the traffic; but XLA on CPU widens bfloat16 as a whole.
-- **numpy**: threads over fixed ranges of rows, added up in order, BLAS held to one thread in each, blocks of 4 MiB;
-  fleets in tiles of 4 MiB.
+- **numpy**: threads over fixed ranges of rows, added up in order, BLAS held to one thread in each, blocks of 2 MiB;
+  fleets in tiles of 4 MiB. A formula is one list of calls, each operation once, in memory used again.
 
 ## Compiled programs
 The command line keeps what jax and numba compile in a folder of its own: `gdjax` in the platform's cache folder
