@@ -128,11 +128,12 @@ class _Graph:
         """`where`, in one call where that says the same, NaN included."""
         test = self.nodes[condition]
         below = test.function in (np.less, np.less_equal) and test.args[0] == y
-        if below and x == test.args[1]:
+        bound = self.nodes[x].constant
+        if below and x == test.args[1] and bound is not None and bound == bound:
             return self._add(Node(np.maximum, (y, x)))
         if below and self.nodes[x] == Node(np.negative, (y,)) and self.nodes[test.args[1]].constant == 0:
             return self._add(Node(np.abs, (y,)))
-        if (self.nodes[x].constant, self.nodes[y].constant) == (1.0, 0.0):
+        if (bound, self.nodes[y].constant) == (1.0, 0.0):
             return self._number(condition)
         return self._add(Node(_choose, (condition, x, y)))
 

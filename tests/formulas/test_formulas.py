@@ -175,7 +175,13 @@ def _texts():
     built_in = [(f"{a}, {loss}", lambda a=a, loss=loss: Neuron(a, loss).formula) for a, loss in PAIRS]
     own = [(name, lambda name=name: Formula(_activation(name), losses.squared_error)) for name in _written_by_users(np)]
     cubed = losses.custom("cubed", lambda p, y: (p - y) * (p - y), lambda p, y: 3 * ((p - y) * (p - y)) - p)
-    return [*built_in, *own, ("a slope from the cost", lambda: Formula(activations.identity, cubed))]
+    larger = losses.custom("larger", lambda p, y: np.where(p <= y, y, p), lambda p, y: np.where(p < np.nan, np.nan, p))
+    return [
+        *built_in,
+        *own,
+        ("a slope from the cost", lambda: Formula(activations.identity, cubed)),
+        ("the larger of two", lambda: Formula(activations.identity, larger)),
+    ]
 
 
 def _activation(name):
@@ -190,6 +196,7 @@ def test_a_fused_formula_is_its_text_to_the_bit(text, formula, dtype, gated):
     formula = formula()
     traced = replace(formula, activation=replace(formula.activation, build=_spied(formula.activation.build, seen)))
     z, y = _numbers(dtype, 0), np.linspace(0, 1, 1000, dtype=dtype).round()
+    y[700] = np.nan
     weight = np.random.default_rng(2).integers(0, 3, (1, 1000)).astype(dtype)
     before = z.tobytes(), y.tobytes(), weight.tobytes()
     with np.errstate(all="ignore"):
@@ -198,7 +205,7 @@ def test_a_fused_formula_is_its_text_to_the_bit(text, formula, dtype, gated):
         assert np not in seen, "evaluated as it is written"
         np.testing.assert_array_equal(residual, wanted)
         assert (residual.dtype, residual.shape) == (dtype, z.shape)
-        finite = np.isfinite(wanted_cost).all(axis=0)
+        finite = np.isfinite(wanted_cost).all(axis=0) & np.isfinite(wanted).all(axis=0)
         assert before == (z.tobytes(), y.tobytes(), weight.tobytes())
         some = [np.ascontiguousarray(a[..., finite]) for a in (z, y, weight)]
         cost, residual, slope = fused(traced, gated)(*some)
