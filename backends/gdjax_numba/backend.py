@@ -14,7 +14,6 @@ from gdjax.rule import Knobs, Rule, State
 from gdjax.samples import Samples
 from gdjax_numba.compiling import formula_address, program, rule_table
 from gdjax_numba.keeping import ready
-from gdjax_numba.walks import BROAD
 
 RESIDENT_BYTES = 1 << 19
 """Samples up to this size stay in a core's cache while a neuron runs all its steps on them."""
@@ -78,7 +77,7 @@ class NumbaBackend:
         at = formula_address(formula, self.dtype)
         if samples.shared:
             fold = np.zeros(len(theta)) if samples.fold is None else samples.fold
-            walk = program(self.dtype, _walk(len(theta), samples)).evaluate_streamed
+            walk = program(self.dtype, "many" if len(theta) > 1 else "one").evaluate_streamed
             data = (X, np.atleast_2d(y), weight, total, _index(fold))
             _call(walk, at, *data, theta, costs, gradients, alone=X.nbytes * len(theta) <= ALONE_BYTES)
         else:
@@ -113,11 +112,11 @@ class NumbaBackend:
             else:
                 _call(compiled.descend_resident, tile, *data, *rest)
         elif samples.shared:
-            walk, table = program(self.dtype, _walk(len(rows), samples)), rule_table(rule, state, knobs)
+            walk, table = program(self.dtype, "many" if len(rows) > 1 else "one"), rule_table(rule, state, knobs)
             end = (state.phase, state.cost, factors, trace)
             _call(walk.descend_streamed, at, table, X, y, weight, total, fold, *end)
         else:
-            walk, none = program(self.dtype, _walk(1, samples)), _index(np.zeros(1))
+            walk, none = program(self.dtype, "one"), _index(np.zeros(1))
             for k, row in enumerate(rows):
                 here, its = slice(k, k + 1), slice(row, row + 1)
                 now = State(*(a[here] for a in state))
@@ -151,13 +150,6 @@ def _call(function: Any, *arguments: Any, alone: bool = False) -> None:
         finally:
             if every:
                 numba.set_num_threads(every)
-
-
-def _walk(neurons: int, samples: Samples) -> str:
-    """Of those in `WALKS`."""
-    if neurons > 1:
-        return "many"
-    return "broad" if samples.X.shape[-1] >= BROAD else "narrow"
 
 
 def _held(x: np.ndarray) -> np.ndarray:

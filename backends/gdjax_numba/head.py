@@ -7,11 +7,11 @@ from numba import njit, prange
 
 from gdjax.rule import RUNNING
 from gdjax_numba.indirect import pointwise_at, rule_at
-from gdjax_numba.simd import TALL, WIDE, dots, panel, transpose
+from gdjax_numba.simd import TALL, WIDE, dots, multiply_row, panel, transpose
 
 __all__ = [
-    "ENTRY", "INNER", "RUNNING", "TALL", "WIDE", "Any", "cost", "dots", "formula", "njit", "np", "panel",
-    "pointwise_at", "prange", "real", "rule_at", "slope", "transpose", "walk",
+    "ENTRY", "INNER", "RUNNING", "TALL", "WIDE", "Any", "cost", "dots", "formula", "multiply_row", "njit", "np",
+    "panel", "pointwise_at", "prange", "real", "rule_at", "slope", "transpose", "walk",
 ]  # fmt: skip
 
 real: Any = np.float32

@@ -44,11 +44,22 @@ class _Code:
 
     def load(self, base: Any, offset: Any) -> Any:
         """The vector at an element."""
-        return self.builder.load(self._place(base, offset), align=self.size)
+        place = self.builder.bitcast(self.builder.gep(base, [offset]), self.vector.as_pointer())
+        return self.builder.load(place, align=self.size)
 
     def store(self, value: Any, base: Any, offset: Any) -> None:
-        """Writes a vector at an element."""
-        self.builder.store(value, self._place(base, offset), align=self.size)
+        """Writes a vector, or part of one, at an element."""
+        place = self.builder.bitcast(self.builder.gep(base, [offset]), value.type.as_pointer())
+        self.builder.store(value, place, align=self.size)
+
+    def fetch(self, base: Any, offset: Any) -> None:
+        """Asks for the line of an element, which may lie outside the array, in the second cache."""
+        byte = ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), [byte, WORD, WORD, WORD])
+        to_read, second_cache, data = WORD(0), WORD(2), WORD(1)
+        place = self.builder.bitcast(self.builder.gep(base, [offset]), byte)
+        prefetch = declare(self.builder.module, kind, "llvm.prefetch.p0i8")
+        self.builder.call(prefetch, [place, to_read, second_cache, data])
 
     def spread(self, base: Any, offset: Any) -> Any:
         """One element in all lanes."""
@@ -93,7 +104,7 @@ class _Code:
         return parts[0]
 
     def across(self, rows: list[Any]) -> Any:
-        """The sum over the lanes of each of as many vectors as one has lanes.
+        """The sums over the lanes of each of four vectors, as a vector of four.
 
         Each round joins two vectors into one whose halves of rows are added: half the shuffles of a transpose.
         """
@@ -104,12 +115,13 @@ class _Code:
             left, right = (
                 ir.Constant(ir.VectorType(WORD, self.lanes), places) for places in (low, [i + part for i in low])
             )
+            # the last one is joined with itself
             rows = [
                 self.builder.fadd(self.builder.shuffle_vector(x, y, left), self.builder.shuffle_vector(x, y, right))
-                for x, y in zip(rows[::2], rows[1::2], strict=True)
+                for x, y in zip(rows[::2], rows[1::2] or rows, strict=True)
             ]
             part //= 2
-        return rows[0]
+        return self.builder.shuffle_vector(rows[0], rows[0], ir.Constant(ir.VectorType(WORD, 4), [0, 1, 2, 3]))
 
     def transposed(self, rows: list[Any]) -> list[Any]:
         """As many vectors as each has lanes, transposed.
@@ -125,9 +137,6 @@ class _Code:
         for _ in range(self.lanes.bit_length() - 1):
             rows = [self.builder.shuffle_vector(rows[m], rows[m + half], k) for m in range(half) for k in (low, high)]
         return rows
-
-    def _place(self, base: Any, offset: Any) -> Any:
-        return self.builder.bitcast(self.builder.gep(base, [offset]), self.vector.as_pointer())
 
 
 def _call(
@@ -166,88 +175,144 @@ def _one_dtype(*arrays: Any) -> None:
         raise TypingError(f"arrays of one dtype are needed, not {', '.join(str(a.dtype) for a in arrays)}")
 
 
+def _product(
+    code: _Code, a: Any, a_step: Any, b: Any, b_step: Any, count: Any, c: Any, c_step: Any, height: int, width: int,
+    parts: int = 1, ahead: Any = None,
+) -> None:  # fmt: skip
+    """C[m, v] += sum_t A[m, t] B[t, v] for `height` m, `count` t, and `width` vectors v.
+
+    Each sum is taken in `parts`, independent so that they hide the latency of the multiply-add; all stay in registers.
+    The order of each sum depends on `parts` and `count` alone: a row's bits do not depend on the rows beside it. What lies
+    `ahead` in B is fetched for every second t.
+    """
+    builder = code.builder
+    a_rows = [builder.mul(a_step, INDEX(m)) for m in range(height)]
+
+    def terms(parts: int) -> Callable[[Any, list[Any]], list[Any]]:
+        def body(t: Any, now: list[Any]) -> list[Any]:
+            for u in range(parts):
+                at = builder.add(t, INDEX(u))
+                row = builder.mul(at, b_step)
+                places = [builder.add(row, INDEX(v * code.lanes)) for v in range(width)]
+                if ahead is not None and u % 2:
+                    for place in places:
+                        code.fetch(b, builder.add(place, ahead))
+                right = [code.load(b, place) for place in places]
+                for m in range(height):
+                    left = code.spread(a, builder.add(a_rows[m], at))
+                    for v in range(width):
+                        slot = (u * height + m) * width + v
+                        now[slot] = code.fma(left, right[v], now[slot])
+            return now
+
+        return body
+
+    whole = builder.sub(count, builder.srem(count, INDEX(parts)))
+    sums = code.loop(INDEX(0), whole, parts, [code.zero] * (parts * height * width), terms(parts))
+    if parts > 1:
+        sums = code.loop(whole, count, 1, sums[: height * width], terms(1)) + sums[height * width :]
+    for m in range(height):
+        for v in range(width):
+            part = code.total([sums[(u * height + m) * width + v] for u in range(parts)])
+            offset = builder.add(builder.mul(c_step, INDEX(m)), INDEX(v * code.lanes))
+            code.store(builder.fadd(code.load(c, offset), part), c, offset)
+
+
 @intrinsic
 def panel(
     typing: Any, A: Any, a0: Any, a_row: Any, B: Any, b0: Any, b_row: Any, count: Any, C: Any, c0: Any, c_row: Any,
-    rows: Any, vectors: Any, parts: Any,
+    rows: Any, vectors: Any,
 ) -> Any:  # fmt: skip
     """C[m, v] += sum_t A[m, t] B[t, v] for `rows` m, `count` t, and `vectors` times 64 bytes of v.
 
-    Each sum is taken in `parts`, independent so that they hide the latency of the multiply-add. `rows`, `vectors` and
-    `parts` are literals: their product of sums stays in registers. The order of each sum depends on `parts` and `count`
-    alone, so that a row's bits do not depend on the rows beside it.
+    `rows` and `vectors` are literals: their product of sums stays in registers.
     """
     _one_dtype(A, B, C)
-    if not all(isinstance(n, types.IntegerLiteral) for n in (rows, vectors, parts)):
-        raise TypingError("panel: rows, vectors and parts must be literal integers")
-    height, width, ways = rows.literal_value, vectors.literal_value, parts.literal_value
+    if not all(isinstance(n, types.IntegerLiteral) for n in (rows, vectors)):
+        raise TypingError("panel: rows and vectors must be literal integers")
+    height, width = rows.literal_value, vectors.literal_value
 
     def write(code: _Code, pointers: list[Any], integers: list[Any]) -> None:
         (a, b, c), (a_step, b_step, total, c_step) = pointers, integers
-        builder = code.builder
-        a_rows = [builder.mul(a_step, INDEX(m)) for m in range(height)]
-
-        def terms(ways: int) -> Callable[[Any, list[Any]], list[Any]]:
-            def body(t: Any, now: list[Any]) -> list[Any]:
-                for u in range(ways):
-                    at = builder.add(t, INDEX(u))
-                    row = builder.mul(at, b_step)
-                    right = [code.load(b, builder.add(row, INDEX(v * code.lanes))) for v in range(width)]
-                    for m in range(height):
-                        left = code.spread(a, builder.add(a_rows[m], at))
-                        for v in range(width):
-                            slot = (u * height + m) * width + v
-                            now[slot] = code.fma(left, right[v], now[slot])
-                return now
-
-            return body
-
-        whole = builder.sub(total, builder.srem(total, INDEX(ways)))
-        sums = code.loop(INDEX(0), whole, ways, [code.zero] * (ways * height * width), terms(ways))
-        if ways > 1:
-            sums = code.loop(whole, total, 1, sums[: height * width], terms(1)) + sums[height * width :]
-        for m in range(height):
-            for v in range(width):
-                part = code.total([sums[(u * height + m) * width + v] for u in range(ways)])
-                offset = builder.add(builder.mul(c_step, INDEX(m)), INDEX(v * code.lanes))
-                code.store(builder.fadd(code.load(c, offset), part), c, offset)
+        _product(code, a, a_step, b, b_step, total, c, c_step, height, width)
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        name = f"panel_{height}_{width}_{ways}"
+        name = f"panel_{height}_{width}"
         return _call(context, builder, sig, args, name, {0: 1, 3: 4, 7: 8}, [2, 5, 6, 9], write)
 
-    return types.void(A, a0, a_row, B, b0, b_row, count, C, c0, c_row, rows, vectors, parts), generate
+    return types.void(A, a0, a_row, B, b0, b_row, count, C, c0, c_row, rows, vectors), generate
 
 
 @intrinsic
-def dots(typing: Any, A: Any, a0: Any, a_row: Any, B: Any, b0: Any, vectors: Any, C: Any, c0: Any) -> Any:
-    """C[m] = sum_v A[m, v] B[v] for as many rows m as a vector has lanes, over `vectors` times 64 bytes of v."""
+def multiply_row(
+    typing: Any, A: Any, a0: Any, B: Any, b0: Any, b_row: Any, count: Any, C: Any, c0: Any, vectors: Any, ahead: Any
+) -> Any:
+    """C[v] += sum_t A[t] B[t, v] for `count` t and `vectors` times 64 bytes of v.
+
+    What lies `ahead` in B is fetched for every second t, unless that is the literal 0.
+    """
+    _one_dtype(A, B, C)
+    fetching = getattr(ahead, "literal_value", None) != 0
+
+    def write(code: _Code, pointers: list[Any], integers: list[Any]) -> None:
+        (a, b, c), (b_step, total, vectors, ahead) = pointers, integers
+        builder = code.builder
+        beyond = ahead if fetching else None
+        begin: Any = INDEX(0)
+        for width in (4, 2, 1):
+
+            def strip(v: Any, _: list[Any], width: int = width) -> list[Any]:
+                at = builder.mul(v, INDEX(code.lanes))
+                here, to = builder.gep(b, [at]), builder.gep(c, [at])
+                # eight sums: two multiply-adds a cycle, each four cycles long
+                _product(code, a, INDEX(0), here, b_step, total, to, INDEX(0), 1, width, 8 // width, beyond)
+                return []
+
+            end = builder.sub(vectors, builder.srem(vectors, INDEX(width)))
+            code.loop(begin, end, width, [], strip)
+            begin = end
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        name = "multiply_row_ahead" if fetching else "multiply_row"
+        return _call(context, builder, sig, args, name, {0: 1, 2: 3, 6: 7}, [4, 5, 8, 9], write)
+
+    return types.void(A, a0, B, b0, b_row, count, C, c0, vectors, ahead), generate
+
+
+@intrinsic
+def dots(
+    typing: Any, A: Any, a0: Any, a_row: Any, B: Any, b0: Any, vectors: Any, C: Any, c0: Any, rows: Any, ahead: Any
+) -> Any:
+    """C[m] = sum_v A[m, v] B[v] for `rows` m, a multiple of four, over `vectors` times 64 bytes of v.
+
+    What lies `ahead` in A is fetched for every second m: `multiply_row` fetches the other half.
+    """
     _one_dtype(A, B, C)
 
     def write(code: _Code, pointers: list[Any], integers: list[Any]) -> None:
-        (a, b, c), (a_step, total) = pointers, integers
+        (a, b, c), (a_step, total, rows, ahead) = pointers, integers
         builder = code.builder
-        sums = builder.alloca(code.vector, code.lanes)
 
-        def one_row(m: Any, _: list[Any]) -> list[Any]:
-            # row after row: one stream is what the machine fetches ahead best
-            start = builder.mul(a_step, m)
+        def four_rows(m: Any, _: list[Any]) -> list[Any]:
+            starts = [builder.mul(a_step, builder.add(m, INDEX(i))) for i in range(4)]
 
-            def body(i: Any, held: list[Any]) -> list[Any]:
-                at = builder.mul(i, INDEX(code.lanes))
-                return [code.fma(code.load(a, builder.add(start, at)), code.load(b, at), held[0])]
+            def body(v: Any, sums: list[Any]) -> list[Any]:
+                at = builder.mul(v, INDEX(code.lanes))
+                places = [builder.add(start, at) for start in starts]
+                for place in places[::2]:
+                    code.fetch(a, builder.add(place, ahead))
+                right = code.load(b, at)
+                return [code.fma(code.load(a, place), right, z) for place, z in zip(places, sums, strict=True)]
 
-            builder.store(code.loop(INDEX(0), total, 1, [code.zero], body)[0], builder.gep(sums, [m]))
+            code.store(code.across(code.loop(INDEX(0), total, 1, [code.zero] * 4, body)), c, m)
             return []
 
-        code.loop(INDEX(0), INDEX(code.lanes), 1, [], one_row)
-        held = [builder.load(builder.gep(sums, [INDEX(m)])) for m in range(code.lanes)]
-        code.store(code.across(held), c, INDEX(0))
+        code.loop(INDEX(0), rows, 4, [], four_rows)
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return _call(context, builder, sig, args, "dots", {0: 1, 3: 4, 6: 7}, [2, 5], write)
+        return _call(context, builder, sig, args, "dots", {0: 1, 3: 4, 6: 7}, [2, 5, 8, 9], write)
 
-    return types.void(A, a0, a_row, B, b0, vectors, C, c0), generate
+    return types.void(A, a0, a_row, B, b0, vectors, C, c0, rows, ahead), generate
 
 
 @intrinsic

@@ -15,10 +15,12 @@ ROWS = 4 * LANES
 """Rows of a block: four vectors of them, so that a product with a block keeps its sums in registers."""
 FLUSH = 4096 // ROWS
 """Blocks whose sums are added up in `real` before they go to float64."""
-BROAD = 48
-"""Columns from which rows are long enough to be taken by themselves, not in blocks."""
-WALKS = ("narrow", "broad", "many")
-"""Of shared samples: of one neuron under BROAD columns, of one, of several. A program is compiled for one of them."""
+FIRST = (16 << 10) // np.dtype(real).itemsize
+"""Elements of a block that is read twice: the first cache still holds them, beside what is on its way."""
+AHEAD = (16 << 10) // np.dtype(real).itemsize
+"""Elements that memory is asked for ahead of those that are read: it takes hundreds of cycles to answer."""
+WALKS = ("one", "many")
+"""Of shared samples: of one neuron, of several. A program is compiled for one of them."""
 NEURONS = 64
 """Neurons that pass over the data together."""
 
@@ -40,34 +42,20 @@ def multiply(A: Any, a0: Any, a_row: Any, B: Any, b0: Any, b_row: Any, count: An
         v = 0
         while v < columns:
             if tall and v + WIDE * LANES <= columns:
-                panel(A, at, a_row, B, b0 + v, b_row, count, C, to + v, c_row, TALL, WIDE, 1)
+                panel(A, at, a_row, B, b0 + v, b_row, count, C, to + v, c_row, TALL, WIDE)
                 v += WIDE * LANES
             elif tall:
-                panel(A, at, a_row, B, b0 + v, b_row, count, C, to + v, c_row, TALL, 1, 1)
+                panel(A, at, a_row, B, b0 + v, b_row, count, C, to + v, c_row, TALL, 1)
                 v += LANES
             else:
-                panel(A, at, a_row, B, b0 + v, b_row, count, C, to + v, c_row, 1, 1, 1)
+                panel(A, at, a_row, B, b0 + v, b_row, count, C, to + v, c_row, 1, 1)
                 v += LANES
         m += TALL if tall else 1
 
 
 @njit(**INNER)
-def multiply_row(A: Any, B: Any, b0: Any, b_row: Any, count: Any, C: Any, columns: Any) -> None:
-    """C += A B for one row of C."""
-    v = 0
-    while v + 4 * LANES <= columns:
-        panel(A, 0, 0, B, b0 + v, b_row, count, C, v, 0, 1, 4, 1)
-        v += 4 * LANES
-    if v + 2 * LANES <= columns:
-        panel(A, 0, 0, B, b0 + v, b_row, count, C, v, 0, 1, 2, 2)
-        v += 2 * LANES
-    if v < columns:
-        panel(A, 0, 0, B, b0 + v, b_row, count, C, v, 0, 1, 1, 4)
-
-
-@njit(**INNER)
-def copy(X: Any, start: Any, count: Any, by_row: Any) -> None:
-    """Copies `count` <= ROWS rows of X (N, D) to by_row (ROWS, padded), with zeros around."""
+def copy(X: Any, start: Any, count: Any, rows: Any, by_row: Any) -> None:
+    """Copies `count` <= `rows` rows of X (N, D) to by_row (rows, padded), with zeros around."""
     D = X.shape[1]
     wide = padded(D)
     for n in range(count):
@@ -75,7 +63,7 @@ def copy(X: Any, start: Any, count: Any, by_row: Any) -> None:
             by_row[n * wide + j] = X[start + n, j]
         for j in range(D, wide):
             by_row[n * wide + j] = 0
-    for i in range(count * wide, ROWS * wide):
+    for i in range(count * wide, rows * wide):
         by_row[i] = 0
 
 
@@ -96,26 +84,28 @@ def row_of(part: Any, f: Any) -> Any:
     return f if f < part.shape[0] else 0
 
 
-# One neuron on a large data set: each row is read once, its pre-activation and its part of the gradient taken in turn.
+# One neuron on a large data set: of each block of rows the pre-activations, then their part of the gradient. Both
+# halves of the work ask memory for rows to come, each for every second one, so that it never idles.
 
 
 @njit(**INNER)
 def block_one(formula: Any, source: Any, at: Any, stride: Any, count: Any, y: Any, weight: Any, bias: Any, theta: Any,
               z: Any, gradient: Any) -> tuple[Any, Any]:  # fmt: skip
-    """Adds the sums over `count` of ROWS rows, `stride` apart in `source`, which may be read past each row."""
-    wide = len(theta)
-    for n in range(0, ROWS, LANES):
-        dots(source, at + n * stride, stride, theta, 0, wide // LANES, z, n)
-    for n in range(count, ROWS):
+    """Adds the sums over `count` of len(z) rows, `stride` apart in `source`, which may be read past each row."""
+    rows, vectors = len(z), len(theta) // LANES
+    # beyond the four rows that are read together
+    ahead = max(AHEAD, 4 * stride)
+    dots(source, at, stride, theta, 0, vectors, z, 0, rows, ahead)
+    for n in range(count, rows):
         z[n] = 0
     sums = pointwise_at(formula, z[:count], bias, y, weight)
-    multiply_row(z, source, at, stride, ROWS, gradient, wide)
+    multiply_row(z, 0, source, at, stride, rows, gradient, 0, vectors, ahead)
     return sums
 
 
 @njit(**INNER)
-def range_narrow(formula: Any, X: Any, ys: Any, weights: Any, fold: Any, start: Any, stop: Any, thetas: Any, first: Any,
-                 count: Any, sums: Any) -> None:  # fmt: skip
+def range_one(formula: Any, X: Any, ys: Any, weights: Any, fold: Any, start: Any, stop: Any, thetas: Any, first: Any,
+              count: Any, sums: Any) -> None:  # fmt: skip
     """The sums over rows [start, stop) of `count` neurons from `first`, here one, block by block: sums (count, P + 1),
     the gradient and the cost."""
     f = fold[first]
@@ -123,78 +113,33 @@ def range_narrow(formula: Any, X: Any, ys: Any, weights: Any, fold: Any, start: 
     N, D = X.shape
     wide = padded(D)
     flat = X.reshape(-1)
-    z = np.empty(ROWS, real)
+    block = ROWS
+    while block > 4 and block * wide > FIRST:
+        block //= 2
+    z = np.empty(block, real)
     w = np.zeros(wide, real)
     for j in range(D):
         w[j] = theta[j]
     gradient = np.empty(wide, real)
-    by_row = np.empty(ROWS * wide, real)
+    by_row = np.empty(block * wide, real)
     out[:] = 0
     at = start
     while at < stop:
         gradient[:] = 0
         end = min(stop, at + FLUSH * ROWS)
         while at < end:
-            rows = min(ROWS, end - at)
+            rows = min(block, end - at)
             targets, shares = y[at : at + rows], weight[at : at + rows]
-            if rows == ROWS and (at + ROWS - 1) * D + wide <= N * D:
+            if rows == block and (at + block - 1) * D + wide <= N * D:
                 c, r = block_one(formula, flat, at * D, D, rows, targets, shares, theta[D], w, z, gradient)
             else:
-                copy(X, at, rows, by_row)
+                copy(X, at, rows, block, by_row)
                 c, r = block_one(formula, by_row, 0, wide, rows, targets, shares, theta[D], w, z, gradient)
             out[D + 1] += c
             out[D] += r
             at += rows
         for j in range(D):
             out[j] += gradient[j]
-
-
-@njit(**INNER)
-def range_broad(formula: Any, X: Any, ys: Any, weights: Any, fold: Any, start: Any, stop: Any, thetas: Any, first: Any,
-                count: Any, sums: Any) -> None:  # fmt: skip
-    """The same of BROAD columns or more, four rows at once, each from another quarter of the range.
-
-    Memory is fetched ahead of each of four streams, which one alone does not fill; and the sums of four rows are so
-    short that the processor reads the next four while it adds them up.
-    """
-    f = fold[first]
-    y, weight, theta, out = ys[row_of(ys, f)], weights[row_of(weights, f)], thetas[first], sums[0]
-    D = X.shape[1]
-    w = theta[:D].copy()
-    gradient = np.empty(D, real)
-    z, targets, shares = np.empty(4, real), np.empty(4, real), np.empty(4, real)
-    out[:] = 0
-    each = (stop - start) // 4
-    for part in range(start, start + each, FLUSH * ROWS // 4):
-        gradient[:] = 0
-        for n in range(part, min(start + each, part + FLUSH * ROWS // 4)):
-            n1, n2, n3 = n + each, n + 2 * each, n + 3 * each
-            z0, z1, z2, z3 = real(0), real(0), real(0), real(0)
-            for j in range(D):
-                z0 += X[n, j] * w[j]
-                z1 += X[n1, j] * w[j]
-                z2 += X[n2, j] * w[j]
-                z3 += X[n3, j] * w[j]
-            z[0], z[1], z[2], z[3] = z0, z1, z2, z3
-            targets[0], targets[1], targets[2], targets[3] = y[n], y[n1], y[n2], y[n3]
-            shares[0], shares[1], shares[2], shares[3] = weight[n], weight[n1], weight[n2], weight[n3]
-            c, r = pointwise_at(formula, z, theta[D], targets, shares)
-            out[D + 1] += c
-            out[D] += r
-            r0, r1, r2, r3 = z[0], z[1], z[2], z[3]
-            for j in range(D):
-                gradient[j] += (r0 * X[n, j] + r1 * X[n1, j]) + (r2 * X[n2, j] + r3 * X[n3, j])
-        for j in range(D):
-            out[j] += gradient[j]
-    for n in range(start + 4 * each, stop):
-        z[0] = 0
-        for j in range(D):
-            z[0] += X[n, j] * w[j]
-        c, r = pointwise_at(formula, z[:1], theta[D], y[n : n + 1], weight[n : n + 1])
-        out[D + 1] += c
-        out[D] += r
-        for j in range(D):
-            out[j] += r * X[n, j]
 
 
 @njit(**INNER)
@@ -218,7 +163,7 @@ def range_many(formula: Any, X: Any, y: Any, weight: Any, fold: Any, start: Any,
     gradient[:] = 0
     for at in range(start, stop, ROWS):
         rows = min(ROWS, stop - at)
-        copy(X, at, rows, by_row)
+        copy(X, at, rows, ROWS, by_row)
         turn(wide, by_feature, by_row)
         z[:] = 0
         multiply(weights, 0, D, by_feature, 0, ROWS, D, z, 0, ROWS, count, ROWS)
@@ -317,11 +262,11 @@ def evaluate_resident(formula: Any, D: Any, by_feature: Any, by_row: Any, y: Any
     for n in range(len(z)):
         z[n] = 0
     for q in range(len(z) // ROWS):
-        panel(theta, 0, 0, by_feature, q * ROWS * wide, ROWS, D, z, q * ROWS, 0, 1, 4, 1)
+        panel(theta, 0, 0, by_feature, q * ROWS * wide, ROWS, D, z, q * ROWS, 0, 1, 4)
     cost_sum, slope_sum = pointwise_at(formula, z, theta[D], y, weight)
     for j in range(wide):
         sums[j] = 0
-    multiply_row(z, by_row, 0, wide, len(z), sums, wide)
+    multiply_row(z, 0, by_row, 0, wide, len(z), sums, 0, wide // LANES, 0)
     for j in range(D):
         gradient[j] = sums[j] / mass
     gradient[D] = slope_sum / mass
@@ -334,7 +279,7 @@ def load_all(X: Any, y: Any, weight: Any, by_feature: Any, by_row: Any, targets:
     N, D = X.shape
     wide = padded(D)
     for start in range(0, N, ROWS):
-        copy(X, start, min(ROWS, N - start), by_row[start * wide :])
+        copy(X, start, min(ROWS, N - start), ROWS, by_row[start * wide :])
         turn(wide, by_feature[start * wide :], by_row[start * wide :])
     for n in range(len(targets)):
         targets[n] = y[n] if n < N else real(0)
