@@ -182,7 +182,7 @@ def _product(
     """C[m, v] += sum_t A[m, t] B[t, v] for `height` m, `count` t, and `width` vectors v.
 
     Each sum is taken in `parts`, independent so that they hide the latency of the multiply-add; all stay in registers.
-    The order of each sum depends on `parts` and `count` alone: a row's bits do not depend on the rows beside it. What lies
+    Its order depends on `parts` and `count` alone, so that a row's bits do not depend on the rows beside it. What lies
     `ahead` in B is fetched for every second t.
     """
     builder = code.builder
@@ -249,23 +249,21 @@ def multiply_row(
 ) -> Any:
     """C[v] += sum_t A[t] B[t, v] for `count` t and `vectors` times 64 bytes of v.
 
-    What lies `ahead` in B is fetched for every second t, unless that is the literal 0.
+    What lies `ahead` in B is fetched for every second t, unless that is None.
     """
     _one_dtype(A, B, C)
-    fetching = getattr(ahead, "literal_value", None) != 0
+    fetching = not isinstance(ahead, types.NoneType)
 
     def write(code: _Code, pointers: list[Any], integers: list[Any]) -> None:
-        (a, b, c), (b_step, total, vectors, ahead) = pointers, integers
+        (a, b, c), (b_step, total, vectors, *beyond) = pointers, integers
         builder = code.builder
-        beyond = ahead if fetching else None
         begin: Any = INDEX(0)
-        for width in (4, 2, 1):
+        for width, parts in ((4, 2), (2, 2), (1, 4)):
 
-            def strip(v: Any, _: list[Any], width: int = width) -> list[Any]:
+            def strip(v: Any, _: list[Any], width: int = width, parts: int = parts) -> list[Any]:
                 at = builder.mul(v, INDEX(code.lanes))
                 here, to = builder.gep(b, [at]), builder.gep(c, [at])
-                # eight sums: two multiply-adds a cycle, each four cycles long
-                _product(code, a, INDEX(0), here, b_step, total, to, INDEX(0), 1, width, 8 // width, beyond)
+                _product(code, a, INDEX(0), here, b_step, total, to, INDEX(0), 1, width, parts, *beyond)
                 return []
 
             end = builder.sub(vectors, builder.srem(vectors, INDEX(width)))
@@ -273,8 +271,8 @@ def multiply_row(
             begin = end
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        name = "multiply_row_ahead" if fetching else "multiply_row"
-        return _call(context, builder, sig, args, name, {0: 1, 2: 3, 6: 7}, [4, 5, 8, 9], write)
+        name, rest = ("multiply_row_ahead", [4, 5, 8, 9]) if fetching else ("multiply_row", [4, 5, 8])
+        return _call(context, builder, sig, args, name, {0: 1, 2: 3, 6: 7}, rest, write)
 
     return types.void(A, a0, B, b0, b_row, count, C, c0, vectors, ahead), generate
 

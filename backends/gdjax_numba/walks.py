@@ -266,7 +266,7 @@ def evaluate_resident(formula: Any, D: Any, by_feature: Any, by_row: Any, y: Any
     cost_sum, slope_sum = pointwise_at(formula, z, theta[D], y, weight)
     for j in range(wide):
         sums[j] = 0
-    multiply_row(z, 0, by_row, 0, wide, len(z), sums, 0, wide // LANES, 0)
+    multiply_row(z, 0, by_row, 0, wide, len(z), sums, 0, wide // LANES, None)
     for j in range(D):
         gradient[j] = sums[j] / mass
     gradient[D] = slope_sum / mass
