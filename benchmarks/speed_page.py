@@ -37,10 +37,8 @@ ASKED: tuple[tuple[str, str, str, str, float], ...] = (
 """(workload, backend or "" for the fastest, rival, what its seconds over the backend's are called, at least)"""
 
 BOUNDS = {
-    ("large", "numba"): "jit and torch take about 4 and 3.3 times as long as reading X once: what is aimed at is "
-    "beyond the floor. Five runs gave 0.75 to 0.86 of it, as others used the machine. Each row is read a second time, "
-    "from the first cache, while the next are fetched. Two, six and eight rows at once, neighbouring rows, blocks of "
-    "16 to 64 rows and prefetching by hand were slower",
+    ("large", "numba"): "jit takes about 4 times as long as reading X once, and torch about 3.3: what is aimed at "
+    "is beyond the floor, which the sums reach. One load a line, and nothing else, was 1.1 times as fast as it",
     ("large", "jax"): "two fused loops a block, one at the floor's speed, one from cache in half its time, and nothing "
     "is fetched meanwhile. Both loops of neighbouring blocks side by side, 4 to 32 strips, blocks of 0.25 to 4 MiB and "
     "a loop a core in one program, which XLA runs one after the other, gained nothing",
@@ -72,10 +70,11 @@ ratios of one table compare. `gdjax bench` is the short version.
 
 TAIL = """
 ## How each backend walks the data
-- **numba**: ranges of rows that depend on N alone, in parallel; in each, four rows at once, from four places, so that
-  memory is fetched ahead of four streams; under 48 columns, blocks of 64 rows, whose dot products, slopes and part of
-  the gradient are taken while the block is in the first cache. A neuron whose samples fit in a core's cache runs all
-  steps of a chunk there. Sums over ranges are added in order in float64, so that the number of threads does not show.
+- **numba**: ranges of rows that depend on N alone, in parallel; in each, blocks of 4 to 64 rows, whose dot products,
+  slopes and part of the gradient are taken while the block is in the first cache, and memory is asked for the rows
+  16 KiB on, half of them with the dot products, half with the gradient. A neuron whose samples fit in a core's cache
+  runs all steps of a chunk there. Sums over ranges are added in order in float64, so that the number of threads does
+  not show.
 - **jax**: a loop over blocks of rows inside the program of a chunk: for one neuron on CPU fused loops that read a block
   of 2 MiB where it lies, for several two matrix products with a block of 8 MiB; what fits in one such block is held
   features by rows for the whole chunk. With several host devices (`XLA_FLAGS` or `jax_num_cpu_devices`) each holds and
