@@ -7,8 +7,9 @@ The interpreters walk a formula once; the number system decides what comes out: 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -50,13 +51,17 @@ class Truth:
 
 @dataclass
 class Meeting:
-    """One comparison as it was met: where, and what came out."""
+    """One comparison as it was met: where, and what came out. `subtract` gives the difference of what it compared."""
 
     site: str
     op: str
-    difference: Number
+    subtract: Callable[[], Number]
     value: Array
     ties: Array
+
+    @cached_property
+    def difference(self) -> Number:
+        return self.subtract()
 
 
 @dataclass
@@ -81,6 +86,11 @@ class Arithmetic(Protocol):
 
     context: Context
 
+    @property
+    def constants(self) -> Hashable:
+        """What a constant's number depends on, besides its value; None where it is of one walk alone."""
+        ...
+
     def const(self, array: Any) -> Number: ...
     def shape(self, a: Number) -> tuple[int, ...]: ...
     def add(self, a: Number, b: Number) -> Number: ...
@@ -96,6 +106,7 @@ class Arithmetic(Protocol):
     def is_nan(self, a: Number) -> Truth: ...
     def is_finite(self, a: Number) -> Truth: ...
     def take(self, a: Number, index: Array) -> Number: ...
+    def move(self, a: Number, move: Callable[[Array], Any]) -> Number: ...
     def concat(self, arrays: Sequence[Number], axis: int) -> Number: ...
     def sum(self, a: Number, axes: tuple[int, ...]) -> Number: ...
     def matmul(self, a: Number, b: Number) -> Number: ...
@@ -116,10 +127,15 @@ COMPARISONS: dict[str, Callable[[Array, Array], Array]] = {
 
 
 def moved(arithmetic: Arithmetic, a: Number | Truth, move: Callable[[Array], Any]) -> Number | Truth:
-    """Apply a NumPy function that only moves entries about, by applying it to their positions."""
-    shape = a.shape if isinstance(a, Truth) else arithmetic.shape(a)
-    index = np.asarray(move(np.arange(int(np.prod(shape, dtype=np.int64))).reshape(shape)))
-    return taken(arithmetic, a, index)
+    """Apply a NumPy function that only moves entries about."""
+    if isinstance(a, Truth):
+        return taken(arithmetic, a, positions(a.shape, move))
+    return arithmetic.move(a, move)
+
+
+def positions(shape: tuple[int, ...], move: Callable[[Array], Any]) -> Array:
+    """Where the entries that it moves come from, in the flattened array."""
+    return np.asarray(move(np.arange(math.prod(shape)).reshape(shape)))
 
 
 def taken(arithmetic: Arithmetic, a: Number | Truth, index: Array) -> Number | Truth:

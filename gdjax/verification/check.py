@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from gdjax.verification import contracts
 from gdjax.verification import exact as ex
-from gdjax.verification.arithmetic import NotSupported, Opaque, OutOfWork, Uninterpreted
+from gdjax.verification.arithmetic import Meeting, NotSupported, Opaque, OutOfWork, Uninterpreted
 from gdjax.verification.bounds import Bound, Bounds
 from gdjax.verification.cases import MOST_TRANSCENDENTAL, Case, Cases
 from gdjax.verification.coverage import Coverage
@@ -22,13 +22,14 @@ from gdjax.verification.oracle import Answer, Oracle, values_of
 from gdjax.verification.program import Program
 from gdjax.verification.report import Finding, Input
 from gdjax.verification.steering import Steering
-from gdjax.verification.subject import Broken, Subject
+from gdjax.verification.subject import Subject
 from gdjax.verification.tracers import as_jax
+from gdjax.verification.visit import Visit
 from gdjax.verification.work import Work
 
 _ALWAYS = 3
-# The gradient's own formula is run in exact arithmetic on inputs of so many numbers at most.
-_MOST_EXACT = 512
+# The part of the work that is done out of order, small enough that waiting does not decide how much is tried.
+_AHEAD = 0.25
 # The clock may run so much longer than the work should take, on a busy machine, before it is a hang.
 _PATIENCE, _GRACE = 20.0, 60.0
 
@@ -37,7 +38,8 @@ _PATIENCE, _GRACE = 20.0, 60.0
 class Check:
     """One verification under way: what is fixed, and what has been seen.
 
-    `any_size` says that the cost asks nothing of its shapes: one trace of it then serves every size.
+    `any_size` says that the cost asks nothing of its shapes: one trace of it then serves every size. `ready` says
+    whether the gradient can be called at an input without waiting for what another thread does, a compilation.
     """
 
     cost: Callable[..., Any]
@@ -48,6 +50,7 @@ class Check:
     seconds: float
     label: str
     any_size: bool = False
+    ready: Callable[[Case], bool] = lambda case: True
     started: float = field(default_factory=time.monotonic)
     failing: int = 0
     findings: list[Finding] = field(default_factory=list)
@@ -80,7 +83,7 @@ class Check:
                     continue
                 tried.add(case.key)
                 if self.work.done > self.seconds and number >= _ALWAYS:
-                    self.skipped["work"] = self.skipped.get("work", 0) + 1
+                    self.skip("work")
                     break
                 yield case
 
@@ -132,37 +135,37 @@ class Check:
             self.cases = replace(self.cases, domains=tuple(domains))
         return None
 
+    def visited(self) -> Iterator[Case]:
+        """Visits the planned inputs, and yields each, in order, once what came out is taken down.
+
+        While the gradient must be waited for at one of them, the next ones are begun.
+        """
+        begun: deque[Visit] = deque()
+        for case in self.planned():
+            begun.append(Visit(self, case))
+            wait = self.work.done > _AHEAD * self.seconds
+            # the others wait with the first
+            for visit in begun if wait or self.ready(begun[0].case) else (begun[-1],):
+                self._proceed(visit, wait)
+            yield from self._ended(begun)
+        while begun:
+            for visit in begun:
+                self._proceed(visit)
+            begun[0].proceed()
+            yield from self._ended(begun)
+
+    def _proceed(self, visit: Visit, wait: bool = False) -> None:
+        if not visit.tried and (wait or self.ready(visit.case)):
+            visit.proceed()
+
+    @staticmethod
+    def _ended(begun: deque[Visit]) -> Iterator[Case]:
+        while begun and begun[0].tried:
+            yield begun.popleft().end()
+
     def visit(self, case: Case) -> None:
         """Judge the gradient at one input."""
-        try:
-            answer = self.oracle(case.args)
-        except (NotSupported, Opaque) as error:
-            self._once("unsupported", "inconclusive", f"the cost uses {error}, which has no exact rule", case.label)
-            return
-        except OutOfWork:
-            self.skipped["laborious"] = self.skipped.get("laborious", 0) + 1
-            return
-        if answer.kind in ("undefined", "jump") or (
-            self.kinks == "subgradient" and answer.kind == "kink" and answer.sides is None
-        ):
-            self.skipped[answer.kind] = self.skipped.get(answer.kind, 0) + 1
-            return
-        try:
-            outcome = self.subject(case.args)
-        except Broken as error:
-            self._once("contract", "fail", str(error), case.label)
-            return
-        wrong_form = [
-            *contracts.shapes_and_dtypes(outcome, case.args, self.cases.wrt, self.names),
-            *contracts.untouched(outcome, self.names),
-        ]
-        for finding in wrong_form:
-            self._once(finding.kind, finding.severity, finding.message, case.label)
-        if any(o.shape != g.shape for o, g in zip(outcome.outputs, answer.gradient, strict=True)):
-            return
-        if sum(np.size(a) for a in case.args) <= _MOST_EXACT:
-            self._exact_formula(case, answer)
-        self._record(self.judge(case, answer, outcome.outputs))
+        Visit(self, case).end()
 
     def judge(self, case: Case, answer: Answer, outputs: Sequence[Array]) -> Observation:
         """What the outputs of a call are worth."""
@@ -175,21 +178,27 @@ class Check:
         floats = [ex.to_float(g) for g in answer.gradient]
         return self.bounds.at(case.args, floats, error, case.sampled)
 
-    def _exact_formula(self, case: Case, answer: Answer) -> None:
+    def judge_exactly(
+        self, case: Case, answer: Answer, listener: Callable[[Meeting], None] | None = None
+    ) -> Observation | None:
+        """What the gradient's own formula is worth in exact arithmetic, where it can be interpreted."""
         if self.formula.way == "opaque":
-            return
+            return None
         try:
-            values = values_of(self.formula, case.args, listener=self.coverage[1].note)
+            values = values_of(self.formula, case.args, listener=listener)
         except Uninterpreted as error:
             self.formula.way, self.formula.why = "opaque", str(error)
-            return
+            return None
         if [v.shape for v in values] != [g.shape for g in answer.gradient]:
-            return
-        self._record(
-            judged_exactly(case, answer, values, lambda error: self.bound(case, answer, error), self.kinks), False
-        )
+            return None
+        return judged_exactly(case, answer, values, lambda error: self.bound(case, answer, error), self.kinks)
 
-    def _record(self, observation: Observation, listed: bool = True) -> None:
+    def skip(self, why: str) -> None:
+        """Count an input that cannot be judged."""
+        self.skipped[why] = self.skipped.get(why, 0) + 1
+
+    def record(self, observation: Observation, listed: bool = True) -> None:
+        """Take down an observation, `listed` where it is of the floats that the gradient gave."""
         self.last.add(observation)
         self.observations.append(observation)
         self.failing += observation.failed
@@ -201,7 +210,8 @@ class Check:
             )
             self.inputs.append(Input(case.label, case.sizes, outcome, error, allowed))
 
-    def _once(self, kind: str, severity: str, message: str, where: str) -> None:
+    def once(self, kind: str, severity: str, message: str, where: str) -> None:
+        """Note a finding, unless another input gave the same."""
         if message not in self.rejected:
             self.rejected.add(message)
             self.findings.append(Finding(kind, severity, message, where))

@@ -7,7 +7,7 @@ interpretation sees one smooth piece of the function, the one on that side of th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from gdjax.verification import exact as ex
-from gdjax.verification.arithmetic import COMPARISONS, Context, Meeting, NotSupported, Truth
+from gdjax.verification.arithmetic import COMPARISONS, Context, Meeting, NotSupported, Truth, positions
 from gdjax.verification.exact import MP, Array, Exact
 from gdjax.verification.transcendental import FUNCTIONS
 
@@ -46,6 +46,10 @@ class Duals:
     direction: Exact | None = None
     context: Context = field(default_factory=Context)
     tied: list[Array] = field(default_factory=list)
+
+    @property
+    def constants(self) -> Hashable:
+        return "exact"
 
     def const(self, array: Any) -> Dual:
         return Dual(ex.from_array(array))
@@ -142,9 +146,8 @@ class Duals:
             return
         if a is b or not (ex.is_finite(a.value).all() and ex.is_finite(b.value).all()):
             return
-        if difference is None:
-            difference = self.add(a, self.neg(b))
-        listener(Meeting(self.context.site, op, difference, truth, ties))
+        subtract = (lambda: self.add(a, self.neg(b))) if difference is None else (lambda: difference)
+        listener(Meeting(self.context.site, op, subtract, truth, ties))
 
     def select(self, truth: Truth, yes: Dual, no: Dual) -> Dual:
         value = ex.where(truth.value, yes.value, no.value)
@@ -165,6 +168,11 @@ class Duals:
 
     def take(self, a: Dual, index: Array) -> Dual:
         return Dual(ex.take(a.value, index), None if a.tangent is None else ex.take(a.tangent, index, 1), a.depends)
+
+    def move(self, a: Dual, move: Callable[[Array], Any]) -> Dual:
+        if a.tangent is None:
+            return Dual(a.value.moved(move(a.value.num)), None, a.depends)
+        return self.take(a, positions(a.shape, move))
 
     def concat(self, arrays: Sequence[Dual], axis: int) -> Dual:
         value = ex.concatenate([a.value for a in arrays], axis)

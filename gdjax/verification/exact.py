@@ -27,6 +27,8 @@ _WIDEST_INTEGER = 20_000
 # Rounded integers this much longer than 400 bits are cut; beyond the widest, mpmath's exponents are needed.
 _SPARE = 112
 _WIDEST_ROUNDED = 6000
+# Entries of an array of floats whose exact numbers are remembered.
+_REMEMBERED = 256
 
 MP = mpmath.MPContext()
 MP.prec = PRECISION
@@ -86,7 +88,7 @@ def _bits(num: Array) -> int:
     if num.size == 0:
         return 0
     if num.dtype == object:
-        return max(int(n).bit_length() for n in num.ravel())
+        return max(map(int.bit_length, map(int, num.ravel().tolist())))
     return int(np.abs(num).max()).bit_length()
 
 
@@ -114,6 +116,16 @@ def from_array(array: Any) -> Exact:
     if array.dtype.kind == "u":
         return Exact(array.astype(object))
     values = array.astype(np.float64)
+    return _of_bytes(values.tobytes(), values.shape) if values.size <= _REMEMBERED else _of_floats(values)
+
+
+@lru_cache(maxsize=1024)
+def _of_bytes(data: bytes, shape: tuple[int, ...]) -> Exact:
+    """An input is read by the cost, the gradient and what steers: it is taken apart once."""
+    return _of_floats(np.frombuffer(data).reshape(shape))
+
+
+def _of_floats(values: Array) -> Exact:
     if not np.isfinite(values).all():
         return Exact(_elementwise(lambda x: MP.mpf(float(x)), values), mp=True)
     mantissa, exponent = np.frexp(values)
@@ -256,7 +268,7 @@ def _cut(a: Exact) -> Exact:
     """Round so that the shortest integer keeps 400 bits."""
     if a.bits <= PRECISION + _SPARE:
         return a
-    lengths = [n for n in map(int.bit_length, map(int, a.num.reshape(-1))) if n]
+    lengths = set(map(int.bit_length, map(int, a.num.reshape(-1).tolist()))) - {0}
     if not lengths:
         return zeros(a.shape)
     a.bits = max(lengths)
@@ -474,9 +486,51 @@ def is_finite(a: Exact) -> Array:
     return np.asarray(_elementwise(lambda x: bool(MP.isfinite(x)), a.num), bool)
 
 
+def _each(function: Callable[[Exact], Any], a: Exact) -> list[Exact]:
+    """What a function of entries makes of each: of a lattice's few numbers once, and of a small array once at all."""
+    if a.mp:
+        return list(function(a))
+    entries = a.num.reshape(-1).tolist()
+    places = {n: i for i, n in enumerate(dict.fromkeys(entries))}
+    if len(entries) > _REMEMBERED:
+        found = function(_row(tuple(places), a.den, a.rounded))
+    else:
+        found = _known(function, tuple(places), a.den, a.rounded)
+    index = np.array([places[n] for n in entries], np.int64).reshape(a.shape)
+    return [take(f, index) for f in found]
+
+
+def _row(entries: tuple[int, ...], den: int, rounded: bool) -> Exact:
+    num = np.empty(len(entries), object)
+    num[:] = entries
+    return Exact(num, den, rounded=rounded)
+
+
+@lru_cache(maxsize=1024)
+def _known(function: Callable[[Exact], Any], entries: tuple[int, ...], den: int, rounded: bool) -> Any:
+    return function(_row(entries, den, rounded))
+
+
+@lru_cache(maxsize=256)
+def _values(function: Callable[[Any], Any]) -> Callable[[Exact], tuple[Exact]]:
+    return lambda a: (_from_mp(_elementwise(partial(_real, function), to_mp(a).num)),)
+
+
+@lru_cache(maxsize=256)
+def _values_and_slopes(
+    function: Callable[[Any], Any], slope: Callable[[Any, Any], Any]
+) -> Callable[[Exact], tuple[Exact, Exact]]:
+    def both(a: Exact) -> tuple[Exact, Exact]:
+        xs = to_mp(a).num
+        values = _elementwise(partial(_real, function), xs)
+        return _from_mp(values), _from_mp(_elementwise2(partial(_real, slope), xs, values))
+
+    return both
+
+
 def apply(function: Callable[[Any], Any], a: Exact) -> Exact:
     """A function of mpmath's numbers, entry by entry; NaN where it is not real."""
-    return _from_mp(_elementwise(partial(_real, function), to_mp(a).num))
+    return _each(_values(function), a)[0]
 
 
 def apply2(function: Callable[[Any, Any], Any], a: Exact, b: Exact) -> Exact:
@@ -486,9 +540,8 @@ def apply2(function: Callable[[Any, Any], Any], a: Exact, b: Exact) -> Exact:
 
 def apply_with_slope(function: Callable[[Any], Any], slope: Callable[[Any, Any], Any], a: Exact) -> tuple[Exact, Exact]:
     """f(a), and its derivative by `slope(x, f(x))`."""
-    xs = to_mp(a).num
-    values = _elementwise(partial(_real, function), xs)
-    return _from_mp(values), _from_mp(_elementwise2(partial(_real, slope), xs, values))
+    value, derivative = _each(_values_and_slopes(function, slope), a)
+    return value, derivative
 
 
 def _real(function: Callable[..., Any], *xs: Any) -> Any:

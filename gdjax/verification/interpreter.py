@@ -7,12 +7,13 @@ derivatives do not, the point is a kink, and `settle` picks what the convention 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from gdjax.verification.arithmetic import Arithmetic, NotSupported, Truth
-from gdjax.verification.primitives import MIXING, RULES, number, truth
+from gdjax.verification.primitives import MIXING, RULES, SIDELESS, number, truth
 from gdjax.verification.work import OPERATION
 
 Sides = tuple[Any, ...]
@@ -41,22 +42,31 @@ class Walk:
     def const(self, array: Any) -> Sides:
         array = np.asarray(array)
         if array.dtype == bool:
-            return tuple(Truth(array) for _ in self.sides)
+            return (Truth(array),) * len(self.sides)
         if array.dtype.kind not in "iuf" and array.dtype.name not in ("bfloat16",) and "float" not in array.dtype.name:
             raise NotSupported(f"values of dtype {array.dtype}")
-        return tuple(A.const(array) for A in self.sides)
+        return (self.sides[0].const(array),) * len(self.sides)
 
     def apply(self, name: str, params: dict[str, Any], *args: Sides) -> Any:
         """One primitive on all sides. Returns the sides of its output, or a list of them."""
+        return self._applied(name, {**params, "name": name}, args)
+
+    def _applied(self, name: str, params: dict[str, Any], args: Sequence[Sides]) -> Any:
+        """The same for parameters that hold the name."""
         apply = RULES.get(name)
         if apply is None:
             raise NotSupported(name)
-        if self.settle is not None and len(self.sides) == 2 and name in MIXING:
+        if len(self.sides) == 1:
+            A = self.sides[0]
+            result = apply(A, params, *[a for (a,) in args])
+            A.context.spend(OPERATION + getattr(result, "price", 0.0))
+            return [(r,) for r in result] if isinstance(result, list) else (result,)
+        if self.settle is not None and name in MIXING:
             args = tuple(self.settle(a) for a in args)
-        params = {**params, "name": name}
-        results = []
+        alike = name in SIDELESS and all(a[0] is b for a in args for b in a[1:])
+        results: list[Any] = []
         for i, A in enumerate(self.sides):
-            result = apply(A, params, *[a[i] for a in args])
+            result = results[0] if alike and i else apply(A, params, *[a[i] for a in args])
             A.context.spend(OPERATION + getattr(result, "price", 0.0))
             results.append(result)
         if isinstance(results[0], list):
@@ -76,20 +86,29 @@ class Walk:
         env: dict[Any, Sides] = dict(zip(jaxpr.constvars, consts, strict=True))
         env.update(zip(jaxpr.invars, args, strict=True))
 
-        def read(atom: Any) -> Sides:
-            return self.const(atom.val) if hasattr(atom, "val") else env[atom]
+        for step in _live(jaxpr):
+            values = [self._literal(step, a) if hasattr(a, "val") else env[a] for a in step.ins]
+            if step.site:
+                self.at(self.names[f"{path}{step.site}"])
+            env.update(zip(step.outs, self._equation(step, values, path), strict=True))
+        return [self.const(v.val) if hasattr(v, "val") else env[v] for v in jaxpr.outvars]
 
-        for place, eqn, site in _live(jaxpr):
-            values = [read(v) for v in eqn.invars]
-            if site:
-                self.at(self.names[f"{path}{site}"])
-            outs = self._equation(eqn, values, f"{path}{place}")
-            env.update(zip(eqn.outvars, outs, strict=True))
-        return [read(v) for v in jaxpr.outvars]
+    def _literal(self, step: Step, atom: Any) -> Sides:
+        """A constant of a step, made once for each number system."""
+        system = self.sides[0].constants
+        if system is None:
+            return self.const(atom.val)
+        key = id(atom), system
+        if key not in step.known:
+            step.known[key] = self.const(atom.val)[0]
+        return (step.known[key],) * len(self.sides)
 
-    def _equation(self, eqn: Any, values: list[Sides], path: str) -> list[Sides]:
-        name = eqn.primitive.name
-        params = eqn.params
+    def _equation(self, step: Step, values: list[Sides], path: str) -> list[Sides]:
+        name, params = step.name, step.params
+        if name in RULES:
+            out = self._applied(name, params, values)
+            return out if isinstance(out, list) else [out]
+        path = f"{path}{step.place}"
         if name in NESTED:
             return self.run(params[NESTED[name]], values, f"{path}/")
         if name == "scan":
@@ -98,10 +117,7 @@ class Walk:
             return self._while(params, values, path)
         if name == "cond":
             return self._cond(params, values, path)
-        if name in ("div", "convert_element_type"):
-            params = {**params, "integer": eqn.invars[0].aval.dtype.kind in "iu"}
-        out = self.apply(name, params, *values)
-        return out if isinstance(out, list) else [out]
+        raise NotSupported(name)
 
     def _scan(self, p: dict[str, Any], values: list[Sides], path: str) -> list[Sides]:
         consts, carries = p["num_consts"], p["num_carry"]
@@ -153,7 +169,32 @@ class Walk:
 
 
 _DECIDING = {"eq", "ne", "lt", "le", "gt", "ge", "max", "min", "abs", "sign", "clamp"}
-_LIVE: dict[int, tuple[Any, list[tuple[int, Any, str]]]] = {}
+
+
+@dataclass(slots=True)
+class Step:
+    """One equation that the outputs need: where it stands in its jaxpr, what it applies to what, and, where it
+    compares, a name. `known` are its constants as numbers of the systems that have met them."""
+
+    place: int
+    name: str
+    params: dict[str, Any]
+    ins: tuple[Any, ...]
+    outs: tuple[Any, ...]
+    site: str
+    known: dict[Any, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, place: int, eqn: Any) -> Step:
+        name = eqn.primitive.name
+        params = {**eqn.params, "name": name}
+        if name in ("div", "convert_element_type"):
+            params["integer"] = eqn.invars[0].aval.dtype.kind in "iu"
+        site = f"{place}:{name}{_line(eqn)}" if name in _DECIDING else ""
+        return cls(place, name, params, tuple(eqn.invars), tuple(eqn.outvars), site)
+
+
+_LIVE: dict[int, tuple[Any, list[Step]]] = {}
 _NAMES: dict[int, tuple[Any, dict[str, str]]] = {}
 
 
@@ -166,8 +207,8 @@ def _names(jaxpr: Any) -> dict[str, str]:
     counts: dict[str, int] = {}
 
     def visit(closed: Any, path: str) -> None:
-        for place, eqn, site in _live(getattr(closed, "jaxpr", closed)):
-            name, params = eqn.primitive.name, eqn.params
+        for step in _live(getattr(closed, "jaxpr", closed)):
+            name, params, place, site = step.name, step.params, step.place, step.site
             if site:
                 line = site.partition(":")[2]
                 counts[line] = counts.get(line, 0) + 1
@@ -190,8 +231,8 @@ def _names(jaxpr: Any) -> dict[str, str]:
     return found
 
 
-def _live(jaxpr: Any) -> list[tuple[int, Any, str]]:
-    """The equations that the outputs need, with their places, and the names of those that compare."""
+def _live(jaxpr: Any) -> list[Step]:
+    """The equations that the outputs need."""
     known = _LIVE.get(id(jaxpr))
     if known is not None and known[0] is jaxpr:
         return known[1]
@@ -201,8 +242,7 @@ def _live(jaxpr: Any) -> list[tuple[int, Any, str]]:
         eqn = jaxpr.eqns[place]
         if any(v in needed for v in eqn.outvars):
             needed.update(v for v in eqn.invars if not hasattr(v, "val"))
-            name = eqn.primitive.name
-            kept.append((place, eqn, f"{place}:{name}{_line(eqn)}" if name in _DECIDING else ""))
+            kept.append(Step.of(place, eqn))
     kept.reverse()
     if len(_LIVE) > 4096:
         _LIVE.clear()

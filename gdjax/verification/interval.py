@@ -6,7 +6,7 @@ then does not count against coverage.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,6 +38,10 @@ class Intervals:
 
     context: Context = field(default_factory=Context)
     outcomes: dict[str, set[bool]] = field(default_factory=dict)
+
+    @property
+    def constants(self) -> Hashable:
+        return "interval"
 
     def const(self, array: Any) -> Interval:
         value = np.asarray(array).astype(np.float64)
@@ -147,6 +151,9 @@ class Intervals:
 
     def take(self, a: Interval, index: Array) -> Interval:
         return Interval(np.asarray(a.low.reshape(-1)[index]), np.asarray(a.high.reshape(-1)[index]), a.depends)
+
+    def move(self, a: Interval, move: Callable[[Array], Any]) -> Interval:
+        return Interval(np.asarray(move(a.low)), np.asarray(move(a.high)), a.depends)
 
     def concat(self, arrays: Sequence[Interval], axis: int) -> Interval:
         low = np.concatenate([a.low for a in arrays], axis)

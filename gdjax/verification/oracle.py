@@ -48,9 +48,10 @@ class Oracle:
     listener: Callable[[Meeting], None] | None = None
     _grad: Program | None = field(default=None, repr=False)
 
-    def __call__(self, args: Sequence[Any]) -> Answer:
+    def __call__(self, args: Sequence[Any], listener: Callable[[Meeting], None] | None = None) -> Answer:
+        """The gradient at a point; `listener` is told the comparisons made there."""
         shapes = [np.shape(args[i]) for i in self.wrt]
-        (value,), tangents, tied = self._walk(args, [None], listener=self.listener)
+        (value,), tangents, tied = self._walk(args, [None], listener=listener or self.listener)
         if not (ex.is_finite(value).all() and all(ex.is_finite(t).all() for t in tangents)):
             return Answer("undefined", value)
         gradient = _parts(tangents[0], shapes)

@@ -17,6 +17,10 @@ RULES: dict[str, Rule] = {}
 # Operations that combine entries of one array: where the two sides of a kink must be settled entry by entry first.
 MIXING = {"reduce_sum", "dot_general", "cumsum", "scatter-add", "reduce_prod", "cumprod"}
 
+# Operations that ask nothing about a side of a kink: of operands that both sides share, both have one result.
+SIDELESS = {"add", "add_any", "sub", "mul", "div", "neg", "integer_pow", "square", "pow", "atan2", "reduce_sum"}
+SIDELESS |= {"dot_general", "broadcast_in_dim", "reshape", "transpose", "squeeze", "expand_dims", "slice", "move"}
+
 
 def rule(*names: str) -> Callable[[Rule], Rule]:
     def register(function: Rule) -> Rule:
@@ -112,6 +116,7 @@ for _name in (
     *("lgamma", "digamma"),
 ):
     RULES[_name] = _unary(_name)
+    SIDELESS.add(_name)
 
 
 @rule("floor", "ceil", "trunc")

@@ -14,7 +14,7 @@ differ by many units in the last place of their sum are taken to round so; like 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,6 +76,10 @@ class RunningErrors:
         self.tiny = float(info.tiny)
         self.largest = float(info.max)
         self.digits = info.nmant + 1
+
+    @property
+    def constants(self) -> Hashable:
+        return (self.dtype, self.rounded_constants)
 
     def const(self, array: Any) -> Running:
         value = np.asarray(array).astype(np.float64)
@@ -145,9 +149,10 @@ class RunningErrors:
             )
 
     def power(self, a: Running, b: Running) -> Running:
-        exponents = np.unique(b.value)
-        if exponents.size == 1 and not np.any(b.error) and float(exponents[0]).is_integer() and abs(exponents[0]) <= 64:
-            count = int(exponents[0])
+        exponents = set(b.value.reshape(-1).tolist())
+        count = exponents.pop() if len(exponents) == 1 and not np.any(b.error) else math.nan
+        if count.is_integer() and abs(count) <= 64:
+            count = int(count)
             result = Running(np.ones(np.broadcast_shapes(a.shape, b.shape)), np.zeros(()), a.depends or b.depends)
             for _ in range(abs(count)):
                 result = self.mul(result, a)
@@ -224,6 +229,10 @@ class RunningErrors:
     def take(self, a: Running, index: Array) -> Running:
         error = np.broadcast_to(a.error, a.value.shape)
         return Running(np.asarray(a.value.reshape(-1)[index]), np.asarray(error.reshape(-1)[index]), a.depends)
+
+    def move(self, a: Running, move: Callable[[Array], Any]) -> Running:
+        error = a.error if a.error.shape == a.value.shape else np.broadcast_to(a.error, a.value.shape)
+        return Running(np.asarray(move(a.value)), np.asarray(move(error)), a.depends)
 
     def concat(self, arrays: Sequence[Running], axis: int) -> Running:
         return Running(
@@ -329,7 +338,7 @@ class RunningErrors:
 
 def _unbounded(error: Array) -> Array:
     """Infinite where nothing is known: 0 times an operand that may overflow."""
-    return np.where(np.isnan(error), np.inf, error)
+    return np.asarray(np.fmin(error, np.inf))
 
 
 def _split(x: Array) -> tuple[Array, Array]:

@@ -6,13 +6,13 @@ rounding-error bounds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from gdjax.verification.arithmetic import Context, NotSupported, Truth
+from gdjax.verification.arithmetic import Context, NotSupported, Truth, positions
 from gdjax.verification.duck import Duck
 from gdjax.verification.exact import Array
 from gdjax.verification.interpreter import Walk
@@ -23,6 +23,10 @@ class Tracers:
     """JAX's own operations."""
 
     context: Context = field(default_factory=Context)
+
+    @property
+    def constants(self) -> Hashable:
+        return None
 
     def const(self, array: Any) -> Any:
         import jax.numpy as jnp
@@ -94,6 +98,9 @@ class Tracers:
 
     def take(self, a: Any, index: Array) -> Any:
         return a.reshape(-1)[index]
+
+    def move(self, a: Any, move: Callable[[Array], Any]) -> Any:
+        return self.take(a, positions(self.shape(a), move))
 
     def concat(self, arrays: Sequence[Any], axis: int) -> Any:
         import jax.numpy as jnp

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -21,6 +22,7 @@ from gdjax.errors import UsageError
 from gdjax.verification import VerificationError, verify_formula
 from gdjax.verification.child import Task, verified
 from gdjax.verification.neurons import built_in
+from gdjax.verification.verify import prepared, run
 
 RELU = PROBLEMS["relu"]
 
@@ -100,6 +102,31 @@ def test_a_slow_machine_tries_the_same_inputs() -> None:
     assert any("seconds= allows more" in f.message for f in quick.findings)
     assert [(i.label, i.sizes, i.outcome) for i in late.inputs] == [(i.label, i.sizes, i.outcome) for i in quick.inputs]
     assert late.verdict == quick.verdict
+
+
+@pytest.mark.parametrize("gradient", [RELU.gradient(np), wrong])
+def test_inputs_that_wait_change_nothing(gradient) -> None:
+    """A gradient that is still being compiled for some shapes is judged as one that never was."""
+    waits = {(67, 3), (2, 2), (129, 2), (8, 3)}
+    order = []
+
+    def noted(*args):
+        order.append(args[2].shape)
+        return gradient(*args)
+
+    def report(ready):
+        order.clear()
+        check = prepared(RELU.cost, noted, example(), shapes=SHAPES)
+        check.ready = ready
+        return run(check), list(order)
+
+    asked = []
+    (plain, first), (late, second) = (
+        report(lambda case: True),
+        report(lambda case: asked.append(case) or len(asked) > 200 or np.shape(case.args[2]) not in waits),
+    )
+    assert first != second
+    assert replace(late, seconds=0.0) == replace(plain, seconds=0.0)
 
 
 def test_a_hang_is_inconclusive(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,99 @@
+"""One input: its exact answer, then the gradient's, then both taken down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gdjax.verification import contracts
+from gdjax.verification.arithmetic import Meeting, NotSupported, Opaque, OutOfWork
+from gdjax.verification.cases import Case
+from gdjax.verification.oracle import Answer
+from gdjax.verification.subject import Broken
+
+if TYPE_CHECKING:
+    from gdjax.verification.check import Check
+
+# The gradient's own formula is run in exact arithmetic on inputs of so many numbers at most.
+_MOST_EXACT = 512
+
+
+class Visit:
+    """Finds the exact answer at an input at once. `proceed` calls the gradient and judges it, `end` takes down what was
+    found. Inputs may proceed in any order, and end in the order that was planned.
+    """
+
+    def __init__(self, check: Check, case: Case) -> None:
+        self.check = check
+        self.case = case
+        self._found: list[Callable[[], None]] = []
+        self._answer = self._answered()
+        self.tried = self._answer is None
+
+    def _answered(self) -> Answer | None:
+        """The exact answer; None where there is none to judge by."""
+        check, case = self.check, self.case
+        try:
+            answer = check.oracle(case.args, self._listener(0))
+        except (NotSupported, Opaque) as error:
+            self._note("unsupported", "inconclusive", f"the cost uses {error}, which has no exact rule")
+            return None
+        except OutOfWork:
+            self._found.append(partial(check.skip, "laborious"))
+            return None
+        if answer.kind in ("undefined", "jump") or (
+            check.kinks == "subgradient" and answer.kind == "kink" and answer.sides is None
+        ):
+            self._found.append(partial(check.skip, answer.kind))
+            return None
+        return answer
+
+    def proceed(self) -> None:
+        """Call the gradient, and judge it, if that is not done."""
+        if not self.tried and self._answer is not None:
+            self.tried = True
+            self._try(self._answer)
+
+    def _try(self, answer: Answer) -> None:
+        check, case = self.check, self.case
+        try:
+            outcome = check.subject(case.args)
+        except Broken as error:
+            self._note("contract", "fail", str(error))
+            return
+        wrong_form = [
+            *contracts.shapes_and_dtypes(outcome, case.args, check.cases.wrt, check.names),
+            *contracts.untouched(outcome, check.names),
+        ]
+        for finding in wrong_form:
+            self._note(finding.kind, finding.severity, finding.message)
+        if any(o.shape != g.shape for o, g in zip(outcome.outputs, answer.gradient, strict=True)):
+            return
+        if sum(np.size(a) for a in case.args) <= _MOST_EXACT:
+            exactly = check.judge_exactly(case, answer, self._listener(1))
+            if exactly is not None:
+                self._found.append(partial(check.record, exactly, False))
+        self._found.append(partial(check.record, check.judge(case, answer, outcome.outputs)))
+
+    def _listener(self, of: int) -> Callable[[Meeting], None]:
+        """Gathers comparisons for the coverage of the cost or the gradient."""
+        met: list[Meeting] = []
+        self._found.append(partial(self._noted, of, met))
+        return met.append
+
+    def _noted(self, of: int, met: Sequence[Meeting]) -> None:
+        for meeting in met:
+            self.check.coverage[of].note(meeting)
+
+    def _note(self, kind: str, severity: str, message: str) -> None:
+        self._found.append(partial(self.check.once, kind, severity, message, self.case.label))
+
+    def end(self) -> Case:
+        """Take down what was found."""
+        self.proceed()
+        for take_down in self._found:
+            take_down()
+        return self.case
