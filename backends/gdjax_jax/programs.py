@@ -1,5 +1,6 @@
 """The XLA programs of the JAX backend: cost and gradient, `jax.grad`, and a chunk of steps."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple
@@ -14,7 +15,8 @@ from gdjax.formulas import Formula
 from gdjax.protocol import Chunk
 from gdjax.rule import RUNNING, STATIONARY, Knobs, Rule, State, make_advance
 from gdjax.samples import Samples, block_sums
-from gdjax_jax.lone import matmul
+from gdjax_jax.compiling import compiled
+from gdjax_jax.lone import barrier, matmul
 from gdjax_jax.packing import Layout, Packed, layout_of, pack, unpack
 from gdjax_jax.scope import scope
 from gdjax_jax.sums import evaluate, evaluator, mesh_of
@@ -25,7 +27,7 @@ TILE_BYTES = 1 << 18
 STEPS = 100
 """Steps that a program has room for; how many it takes is traced."""
 
-cost_and_gradient = jax.jit(evaluate, static_argnums=(0, 3))
+cost_and_gradient = compiled(evaluate, static_argnums=(0, 3))
 
 
 @partial(jax.jit, static_argnums=0)
@@ -58,24 +60,54 @@ def steps(
     costs = jnp.full((len(factors), len(state.phase)), jnp.nan, factors.dtype) if trace else None
     if batches is None:
         on_all = evaluator(formula, state.point, samples, mesh)
+    carried = _together(state, knobs) if samples.shared else _apart(state, knobs)
 
-    def unfinished(carry: tuple[Any, State, Any]) -> jax.Array:
+    def unfinished(carry: tuple[Any, Any, Any]) -> jax.Array:
         i, now, _ = carry
-        return (i < last) & (now.phase == RUNNING).any()
+        return (i < last) & (carried.state(now).phase == RUNNING).any()
 
-    def step(carry: tuple[Any, State, Any]) -> tuple[Any, State, Any]:
+    def step(carry: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
         i, now, seen_costs = carry
         on_these = on_all if batches is None else partial(evaluate, formula, samples=samples.batch(jnp, batches[i]))
-        now = advance(now, knobs, on_these, factors[i])
+        after = advance(carried.state(now), carried.knobs(), on_these, factors[i])
         if seen_costs is not None:
-            seen_costs = seen_costs.at[i].set(now.cost)
-        return i + 1, now, seen_costs
+            seen_costs = seen_costs.at[i].set(after.cost)
+        return i + 1, carried.of(after), seen_costs
 
-    _, state, costs = lax.while_loop(unfinished, step, (jnp.int32(0), state, costs))
-    return state, costs
+    _, end, costs = lax.while_loop(unfinished, step, (jnp.int32(0), carried.of(state), costs))
+    return carried.state(end), costs
 
 
 PER_NEURON = tuple(name for name in Knobs._fields if name != "penalised")
+
+
+class Carried(NamedTuple):
+    """What a loop over steps carries."""
+
+    of: Callable[[State], Any]
+    """A state as it is carried."""
+    state: Callable[[Any], State]
+    """And back."""
+    knobs: Callable[[], Knobs]
+    """The knobs, asked for within a step."""
+
+
+def _apart(state: State, knobs: Knobs) -> Carried:
+    """Each array by itself: neighbours in memory are neighbours in a tile of neurons."""
+    return Carried(of=lambda after: after, state=lambda now: now, knobs=lambda: knobs)
+
+
+def _together(state: State, knobs: Knobs) -> Carried:
+    """Two arrays: XLA on CPU starts a kernel for each that is carried, and hands them to other threads where more
+    than eight could start, which takes longer than a step on few rows."""
+    own = [getattr(knobs, name) for name in PER_NEURON]
+    layout, fixed = layout_of(state), layout_of(own)
+    held = barrier(pack(jnp, fixed, own))  # or XLA would unpack it ahead of the loop
+    return Carried(
+        of=lambda after: pack(jnp, layout, after),
+        state=lambda now: State(*unpack(now, layout)),
+        knobs=lambda: Knobs(penalised=knobs.penalised, **dict(zip(PER_NEURON, unpack(held, fixed), strict=True))),
+    )
 
 
 class Plan(NamedTuple):
@@ -98,7 +130,7 @@ class Given(NamedTuple):
     """() how many of `factors` count."""
 
 
-@partial(jax.jit, static_argnums=0, donate_argnums=3)
+@partial(compiled, static_argnums=0, donate_argnums=3)
 def chunk_shared(
     plan: Plan, samples: Samples, fold: Any, state: Packed, knobs: Packed, given: Given, batches: jax.Array | None
 ) -> tuple[Packed, jax.Array | None]:
@@ -221,7 +253,8 @@ def _dispatch(
         return x if size == count else np.concatenate([x, np.repeat(x[-1:], size - count, axis=0)])
 
     state, knobs = Packed(*map(padded, state)), Packed(*map(padded, knobs))
-    State(*unpack(state, plan.state)).phase[count:] = STATIONARY
+    if size > count:
+        State(*unpack(state, plan.state)).phase[count:] = STATIONARY
     if samples.shared:
         if batches is not None and batches.shape[1] > 1:
             batches = np.moveaxis(padded(np.moveaxis(batches, 1, 0)), 0, 1)

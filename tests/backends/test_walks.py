@@ -147,6 +147,16 @@ def test_one_neuron_on_jax_may_have_fewer_rows_than_a_block(N: int, walk: str) -
         np.testing.assert_allclose(found / samples.total, wanted, rtol=1e-12, atol=1e-13)
 
 
+def test_a_gradient_on_jax_may_be_part_of_a_program_of_the_users() -> None:
+    jax = pytest.importorskip("jax")
+    backend = gdjax.backend("jax", dtype="float64")
+    theta, samples = data(backend, 300, 5, 2)
+    with jax.enable_x64(True):
+        found = jax.jit(lambda theta, samples: backend.cost_and_gradient(RELU, theta, samples))(theta, samples)
+    for part, wanted in zip(found, by_autodiff(theta, samples), strict=True):
+        np.testing.assert_allclose(part, wanted, rtol=1e-12, atol=1e-13)
+
+
 @pytest.mark.parametrize(("N", "K"), [(200_003, 1), (50_001, 70)])
 def test_threads_do_not_show(N: int, K: int, monkeypatch: pytest.MonkeyPatch) -> None:
     from gdjax_numpy import ranges
