@@ -44,8 +44,8 @@ BOUNDS = {
     "side, 4 to 32 strips, blocks of 0.25 to 4 MiB and a loop a core in one program, which XLA runs one after the "
     "other, gained nothing",
     ("devices", "jax, 2 host devices"): "each core's loops, on blocks of 128 KiB, read at two thirds of the floor's "
-    "speed. Vectors of 512 bits gave 1.13 times the speed: 2.5 in one run. Blocks of 64 KiB to 2 MiB, 4 to 16 strips and products by "
-    "lanes of 16 and 32 columns gained nothing",
+    "speed. Vectors of 512 bits gave 1.13 times the speed: 2.5 in one run. Blocks of 64 KiB to 2 MiB, 4 to 16 "
+    "strips and products by lanes of 16 and 32 columns gained nothing",
     ("large", "numpy"): "the two products of BLAS alone, without a formula, are 1.4 to 1.5 times as fast as all of the "
     "textbook's gradient, and at twenty calls between them one thread waits for the other's turn with the interpreter. "
     "Blocks of 0.5 to 32 MiB, turns by a lock, one thread for the first product with one for the rest, both threads "
