@@ -14,6 +14,9 @@ from gdjax.errors import UsageError
 
 __all__ = ["bench"]
 
+PAUSE = 0.1
+"""Seconds between two measurements: three times as long as threads of BLAS spin, by default, when they are done."""
+
 
 def bench(
     *,
@@ -91,6 +94,7 @@ def medians(tasks: dict[Any, Callable[[], Any]], repeats: int) -> dict[Any, floa
     taken: dict[Any, list[float]] = {name: [] for name in tasks}
     for _ in range(repeats):
         for name, task in tasks.items():
+            time.sleep(PAUSE)
             began = time.perf_counter()
             task()
             taken[name].append(time.perf_counter() - began)
