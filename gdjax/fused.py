@@ -19,7 +19,7 @@ UFUNCS = {op: getattr(np, name) for name, op in BINARY.items()} | {"invert": np.
 
 
 @lru_cache(maxsize=256)
-def fused(formula: Formula, gated: bool = False) -> Summed:
+def fused(formula: Formula, folds: bool = False) -> Summed:
     """`gdjax.samples.weigh` on NumPy, summed.
 
     The function takes z (K, n), and y and weight that broadcast to it, and returns the sums over rows of
@@ -28,13 +28,13 @@ def fused(formula: Formula, gated: bool = False) -> Summed:
     """
 
     def as_written(z: np.ndarray, y: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        cost, residual = weigh(np, formula.pointwise(np), z, y, weight, gated)
+        cost, residual = weigh(np, formula.pointwise(np), z, y, weight, folds)
         return cost.sum(axis=-1), residual, residual.sum(axis=-1)
 
     @lru_cache
     def program(dtype: np.dtype) -> Summed:
         try:
-            return _program(formula, gated, dtype)
+            return _program(formula, folds, dtype)
         except NotTraceable:
             return as_written
 
@@ -57,7 +57,7 @@ class Node(NamedTuple):
 INPUTS = ("z", "y", "weight")
 
 
-def _program(formula: Formula, gated: bool, dtype: np.dtype) -> Summed:
+def _program(formula: Formula, folds: bool, dtype: np.dtype) -> Summed:
     """The formula's text, traced.
 
     Raises:
@@ -66,11 +66,12 @@ def _program(formula: Formula, gated: bool, dtype: np.dtype) -> Summed:
     xp = Namespace(dtype)
     inputs = z, y, weight = [Symbol("input", (name,), "real", False, dtype) for name in INPUTS]
     try:
-        cost, residual = map(xp.asarray, weigh(xp, formula.pointwise(xp), z, y, weight, gated))
-    except Exception as error:  # whatever a user's function raises of symbols, it may take arrays
+        cost, residual = map(xp.asarray, weigh(xp, formula.pointwise(xp), z, y, weight, folds))
+        graph = _Graph(inputs)
+        ends = [graph.computed(graph.of(symbol)) for symbol in (cost, residual)]
+    except Exception as error:  # whatever a user's function raises of symbols, or is too deep, it may take arrays
         raise NotTraceable(str(error)) from error
-    graph = _Graph(inputs)
-    return _written(graph.nodes, graph.computed(graph.of(cost)), graph.computed(graph.of(residual)), dtype)
+    return _written(graph.nodes, *ends, dtype)
 
 
 class _Graph:

@@ -98,14 +98,13 @@ def weighted(
     xp: Any, pointwise: Pointwise, z: Array, y: Array, weight: Array, fold: Array | None
 ) -> tuple[Array, Array]:
     """weight * cost and weight * d cost / dz of each row, (K, N), at its pre-activation z."""
-    share = of_sets(weight, fold)
-    return weigh(xp, pointwise, z, of_sets(y, fold), share, share is not weight)
+    return weigh(xp, pointwise, z, of_sets(y, fold), of_sets(weight, fold), has_folds(weight, fold))
 
 
-def weigh(xp: Any, pointwise: Pointwise, z: Array, y: Array, weight: Array, gated: bool) -> tuple[Array, Array]:
-    """The same of neurons with y and weight of their own; `gated` where rows of weight 0 are of another fold."""
+def weigh(xp: Any, pointwise: Pointwise, z: Array, y: Array, weight: Array, folds: bool) -> tuple[Array, Array]:
+    """The same of neurons with y and weight of their own; `folds` where rows of weight 0 may be of another fold."""
     cost, residual = pointwise.both(z, y)
-    if not gated:
+    if not folds:
         return cost * weight, residual * weight
     # a row of another fold may be infinite under these parameters: 0 * inf would be NaN
     inside = weight > 0
@@ -113,6 +112,11 @@ def weigh(xp: Any, pointwise: Pointwise, z: Array, y: Array, weight: Array, gate
         xp.where(inside, cost * weight, xp.zeros_like(cost)),
         xp.where(inside, residual * weight, xp.zeros_like(residual)),
     )
+
+
+def has_folds(weight: Array, fold: Array | None) -> bool:
+    """Whether a neuron may have a row of weight 0 that is of another's fold."""
+    return fold is not None and weight.shape[0] > 1
 
 
 def of_sets(part: Array, fold: Array | None) -> Array:

@@ -137,7 +137,7 @@ class Slab:
     def _examine(self, rows: np.ndarray, theta: np.ndarray, hessian: bool, eps: float) -> Examination:
         theta = np.asarray(theta, np.float64)
         inner = self.inner(theta, rows)
-        pointwise, weighed = self.formula.pointwise(np), fused(self.formula, gated=True)
+        pointwise, weighed = self.formula.pointwise(np), fused(self.formula, folds=True)
         size = theta.shape[1]
         count = len(rows)
         cost, noise, opened = np.zeros(count), np.zeros(count), np.zeros(count)

@@ -20,12 +20,12 @@ def compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any]
     @wraps(function)
     def call(*arguments: Any) -> Any:
         samples = next(a for a in arguments if isinstance(a, Samples))
-        return (on_cpu if _on_cpu(samples.X) else anywhere)(*arguments)
+        traced = any(isinstance(a, jax.core.Tracer) for a in (*arguments, *samples))
+        if not traced and all(device.platform == "cpu" for device in samples.X.devices()):
+            try:
+                return on_cpu(*arguments)
+            except ValueError:
+                pass  # JAX takes options for whole programs alone: this is part of one, though nothing of it is traced
+        return anywhere(*arguments)
 
     return call
-
-
-def _on_cpu(X: Any) -> bool:
-    # a tracer is on no device: the program that it is part of has options of its own
-    concrete = isinstance(X, jax.Array) and not isinstance(X, jax.core.Tracer)
-    return concrete and all(device.platform == "cpu" for device in X.devices())

@@ -11,7 +11,7 @@ import numpy as np
 from gdjax.cores import cores
 from gdjax.formulas import Formula
 from gdjax.fused import fused
-from gdjax.samples import Samples, block_sums
+from gdjax.samples import Samples, block_sums, has_folds
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -64,7 +64,7 @@ def shared_sums(formula: Formula, theta: np.ndarray, samples: Samples) -> tuple[
 
 def _range_sums(formula: Formula, theta: np.ndarray, samples: Samples, part: range) -> tuple[np.ndarray, np.ndarray]:
     X, y, weight, _, fold = samples
-    pointwise, summed = formula.pointwise(np), fused(formula, gated=fold is not None and len(weight) > 1)
+    pointwise, summed = formula.pointwise(np), fused(formula, has_folds(weight, fold))
     cost, gradient = np.zeros(len(theta), theta.dtype), np.zeros_like(theta)
     block = _block_rows(min(len(theta), NEURONS), X)
     for start in range(part.start, part.stop, block):

@@ -147,14 +147,27 @@ def test_one_neuron_on_jax_may_have_fewer_rows_than_a_block(N: int, walk: str) -
         np.testing.assert_allclose(found / samples.total, wanted, rtol=1e-12, atol=1e-13)
 
 
-def test_a_gradient_on_jax_may_be_part_of_a_program_of_the_users() -> None:
+@pytest.mark.parametrize(("rows", "neurons"), [(300, 2), (5000, 300), (70_000, 1)])
+def test_a_gradient_on_jax_may_be_part_of_a_program_of_the_users(rows: int, neurons: int) -> None:
     jax = pytest.importorskip("jax")
     backend = gdjax.backend("jax", dtype="float64")
-    theta, samples = data(backend, 300, 5, 2)
+    theta, samples = data(backend, rows, 5, neurons)
     with jax.enable_x64(True):
-        found = jax.jit(lambda theta, samples: backend.cost_and_gradient(RELU, theta, samples))(theta, samples)
-    for part, wanted in zip(found, by_autodiff(theta, samples), strict=True):
-        np.testing.assert_allclose(part, wanted, rtol=1e-12, atol=1e-13)
+        ways = {
+            "all is traced": jax.jit(lambda theta, samples: backend.cost_and_gradient(RELU, theta, samples)),
+            "the parameters are": lambda theta, samples: jax.jit(
+                lambda at: backend.cost_and_gradient(RELU, at, samples)
+            )(theta),
+            "nothing is": lambda theta, samples: jax.jit(lambda: backend.cost_and_gradient(RELU, theta, samples))(),
+            "autodiff goes through": lambda theta, samples: (
+                backend.cost_and_gradient(RELU, theta, samples)[0],
+                jax.grad(lambda at: backend.cost_and_gradient(RELU, at, samples)[0].sum())(theta),
+            ),
+        }
+        found = {name: way(theta, samples) for name, way in ways.items()}
+    for name, parts in found.items():
+        for part, wanted in zip(parts, by_autodiff(theta, samples), strict=True):
+            np.testing.assert_allclose(part, wanted, rtol=1e-12, atol=1e-13, err_msg=name)
 
 
 @pytest.mark.parametrize(("N", "K"), [(200_003, 1), (50_001, 70)])

@@ -161,6 +161,9 @@ def _written_by_users(xp):
         "truths": lambda z: (z > 0) * z + (z > 1) * xp.ones_like(z) + (xp.ones_like(z) * (z < 2)) ** 2,
         "both": lambda z: xp.where((z > 0) & (z < 1), z > 0.5, z),
         "not": lambda z: xp.where(~(z > 0) | xp.isnan(z), -z, z**2),
+        "chosen by numbers": lambda z: (
+            xp.where(xp.maximum(z, 0), z, 2 * z - 1) + xp.where(xp.logical_and(xp.floor(z), z < 2), xp.ones_like(z), 0)
+        ),
         "not the maximum": lambda z: xp.where(z >= 0.5, z, 0.5) + xp.where(z > 0.5, 0.5, z) + xp.where(z >= 0, 0, z),
         "maximum": lambda z: xp.maximum(z, 0.5) + xp.where(z <= 0.5, 0.5, z) + xp.where(z < 0.5, 0.5, z),
         "absolute": lambda z: xp.where(z < 0, -z, z) + xp.where(z < 1, -z, z) + xp.where(z <= 0, -z, z),
@@ -188,10 +191,10 @@ def _activation(name):
     return activations.Activation(name, lambda xp: (_written_by_users(xp)[name],) * 2)
 
 
-@pytest.mark.parametrize("gated", [False, True])
+@pytest.mark.parametrize("folds", [False, True])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(("text", "formula"), _texts(), ids=[name for name, _ in _texts()])
-def test_a_fused_formula_is_its_text_to_the_bit(text, formula, dtype, gated):
+def test_a_fused_formula_is_its_text_to_the_bit(text, formula, dtype, folds):
     seen = []
     formula = formula()
     traced = replace(formula, activation=replace(formula.activation, build=_spied(formula.activation.build, seen)))
@@ -200,15 +203,15 @@ def test_a_fused_formula_is_its_text_to_the_bit(text, formula, dtype, gated):
     weight = np.random.default_rng(2).integers(0, 3, (1, 1000)).astype(dtype)
     before = z.tobytes(), y.tobytes(), weight.tobytes()
     with np.errstate(all="ignore"):
-        cost, residual, slope = fused(traced, gated)(z, y, weight)
-        wanted_cost, wanted = weigh(np, formula.pointwise(np), z, y, weight, gated)
+        cost, residual, slope = fused(traced, folds)(z, y, weight)
+        wanted_cost, wanted = weigh(np, formula.pointwise(np), z, y, weight, folds)
         assert np not in seen, "evaluated as it is written"
         np.testing.assert_array_equal(residual, wanted)
         assert (residual.dtype, residual.shape) == (dtype, z.shape)
         finite = np.isfinite(wanted_cost).all(axis=0) & np.isfinite(wanted).all(axis=0)
         assert before == (z.tobytes(), y.tobytes(), weight.tobytes())
         some = [np.ascontiguousarray(a[..., finite]) for a in (z, y, weight)]
-        cost, residual, slope = fused(traced, gated)(*some)
+        cost, residual, slope = fused(traced, folds)(*some)
         for found, parts in ((cost, wanted_cost), (slope, wanted)):
             exact = np.array([math.fsum(row) for row in parts[:, finite].tolist()])
             most = np.abs(parts[:, finite].astype(float)).sum(axis=1)
@@ -234,3 +237,16 @@ def test_what_cannot_be_traced_is_evaluated_as_it_is_written():
     np.testing.assert_allclose(residual, 2 * 2 * (p - 1) * p)
     np.testing.assert_allclose(cost, (2 * (p - 1) ** 2).sum(axis=1))
     np.testing.assert_allclose(slope, (4 * (p - 1) * p).sum(axis=1))
+
+
+def test_what_is_too_deep_to_be_written_out_is_evaluated_as_it_is_written():
+    def value(z):
+        found = z
+        for _ in range(2000):
+            found = found / 2 + z
+        return found
+
+    deep = Formula(activations.custom("deep", value, value), losses.squared_error)
+    z, y, weight = np.linspace(-1, 1, 6).reshape(2, 3), np.ones(3), np.ones((1, 3))
+    _, residual, _ = fused(deep)(z, y, weight)
+    np.testing.assert_allclose(residual, 2 * (2 * z - 1) * 2 * z)
