@@ -15,7 +15,7 @@ from gdjax.errors import UsageError
 __all__ = ["bench"]
 
 PAUSE = 0.1
-"""Seconds between two measurements: three times as long as threads of BLAS spin, by default, when they are done."""
+"""Seconds between two measurements, at most as long as the first took: threads of BLAS spin on for a third of that."""
 
 
 def bench(
@@ -92,10 +92,12 @@ def medians(tasks: dict[Any, Callable[[], Any]], repeats: int) -> dict[Any, floa
     for task in tasks.values():
         task()
     taken: dict[Any, list[float]] = {name: [] for name in tasks}
+    seconds = PAUSE
     for _ in range(repeats):
         for name, task in tasks.items():
-            time.sleep(PAUSE)
+            time.sleep(min(PAUSE, seconds))
             began = time.perf_counter()
             task()
-            taken[name].append(time.perf_counter() - began)
+            seconds = time.perf_counter() - began
+            taken[name].append(seconds)
     return {name: statistics.median(times) for name, times in taken.items()}
