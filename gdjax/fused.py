@@ -68,7 +68,7 @@ def _program(formula: Formula, folds: bool, dtype: np.dtype) -> Summed:
     try:
         cost, residual = map(xp.asarray, weigh(xp, formula.pointwise(xp), z, y, weight, folds))
         graph = _Graph(inputs)
-        ends = [graph.computed(graph.of(symbol)) for symbol in (cost, residual)]
+        ends = graph.computed(graph.of(cost)), graph.computed(graph.of(residual))
     except Exception as error:  # whatever a user's function raises of symbols, or is too deep, it may take arrays
         raise NotTraceable(str(error)) from error
     return _written(graph.nodes, *ends, dtype)
