@@ -31,12 +31,10 @@ BINARY = {
 TRUTH = frozenset(("<", "<=", ">", ">=", "==", "!=", "&", "|"))
 SPELLINGS = {
     "true_divide": "divide",
-    "logical_and": "bitwise_and",
-    "logical_or": "bitwise_or",
-    "logical_not": "invert",
     "pow": "power",
     "absolute": "abs",
 }
+LOGICAL = {"logical_and": "bitwise_and", "logical_or": "bitwise_or", "logical_not": "invert"}
 MAPS = frozenset(
     (
         "abs",
@@ -166,6 +164,12 @@ def lift(value: Any, like: str, dtype: np.dtype) -> Symbol:
     return Symbol("constant", (float(value),), kind, False, dtype)
 
 
+def truth(value: Any, dtype: np.dtype) -> Symbol:
+    """A condition: of a number, whether it is not 0."""
+    symbol = lift(value, "bool", dtype)
+    return symbol if symbol.kind == "bool" else apply(dtype, "not_equal", symbol, 0)
+
+
 def apply(dtype: np.dtype, name: str, *operands: Any) -> Symbol:
     """An elementwise operation on symbols and numbers."""
     kinds = {o.kind for o in operands if isinstance(o, Symbol)}
@@ -174,6 +178,8 @@ def apply(dtype: np.dtype, name: str, *operands: Any) -> Symbol:
     row = any(a.row for a in args)
     wide = next(k for k in ("double", "real", "int", "bool") if k in {a.kind for a in args})
     op = BINARY.get(name, name)
+    if op in ("&", "|") and wide != "bool":
+        raise NotTraceable(f"{op} of numbers")
     if op in TRUTH or name in TESTS or name == "invert":
         kind = "bool"
     elif wide in ("int", "bool") and (op == "/" or name in MAPS - {"abs", "sign", "maximum", "minimum"}):
@@ -199,6 +205,8 @@ class Namespace:
     float64 = np.float64
 
     def __getattr__(self, name: str) -> Callable[..., Symbol]:
+        if name in LOGICAL:
+            return lambda *operands: apply(self.dtype, LOGICAL[name], *(truth(o, self.dtype) for o in operands))
         name = SPELLINGS.get(name, name)
         if name in BINARY or name in MAPS or name in TESTS or name == "invert":
             return lambda *operands: apply(self.dtype, name, *operands)
@@ -212,12 +220,12 @@ class Namespace:
         """x x."""
         return apply(self.dtype, "multiply", x, x)
 
-    def where(self, condition: Symbol, x: Any, y: Any) -> Symbol:
+    def where(self, condition: Any, x: Any, y: Any) -> Symbol:
         """`x` where the condition holds, else `y`."""
         if x is y:
             return lift(x, "real", self.dtype)
         both = apply(self.dtype, "add", x, y)  # the kind that the two share
-        args = (condition, lift(x, both.kind, self.dtype), lift(y, both.kind, self.dtype))
+        args = (truth(condition, self.dtype), lift(x, both.kind, self.dtype), lift(y, both.kind, self.dtype))
         return Symbol("where", args, both.kind, any(a.row for a in args), self.dtype)
 
     def clip(self, x: Any, low: Any = None, high: Any = None) -> Symbol:
