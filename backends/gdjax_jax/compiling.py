@@ -21,7 +21,7 @@ def compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any]
     def call(*arguments: Any) -> Any:
         samples = next(a for a in arguments if isinstance(a, Samples))
         traced = any(isinstance(a, jax.core.Tracer) for a in (*arguments, *samples))
-        if not traced and all(device.platform == "cpu" for device in samples.X.devices()):
+        if not traced and isinstance(samples.X, jax.Array) and {d.platform for d in samples.X.devices()} == {"cpu"}:
             try:
                 return on_cpu(*arguments)
             except ValueError:
