@@ -50,7 +50,6 @@ BOUNDS = {
     "textbook's gradient, and at twenty calls between them one thread waits for the other's turn with the interpreter. "
     "Blocks of 0.5 to 32 MiB, turns by a lock, one thread for the first product with one for the rest, both threads "
     "BLAS's, and a block read ahead gained nothing more",
-    ("sweep", "jax"): "2.1 to 2.6 in four runs, as others used the machine",
     (
         "fleet",
         "numba",
