@@ -104,14 +104,15 @@ def weighted(
 def weigh(xp: Any, pointwise: Pointwise, z: Array, y: Array, weight: Array, folds: bool) -> tuple[Array, Array]:
     """The same of neurons with y and weight of their own; `folds` where rows of weight 0 may be of another fold."""
     cost, residual = pointwise.both(z, y)
-    if not folds:
-        return cost * weight, residual * weight
-    # a row of another fold may be infinite under these parameters: 0 * inf would be NaN
-    inside = weight > 0
-    return (
-        xp.where(inside, cost * weight, xp.zeros_like(cost)),
-        xp.where(inside, residual * weight, xp.zeros_like(residual)),
-    )
+    if folds:
+        # a row of another fold may be infinite under these parameters: 0 * inf would be NaN
+        inside = weight > 0
+        cost = xp.where(inside, cost * weight, xp.zeros_like(cost))
+        residual = xp.where(inside, residual * weight, xp.zeros_like(residual))
+    else:
+        cost, residual = cost * weight, residual * weight
+    _, cost, residual = xp.broadcast_arrays(z, cost, residual)  # a user's slope may be one number
+    return cost, residual
 
 
 def has_folds(weight: Array, fold: Array | None) -> bool:

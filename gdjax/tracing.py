@@ -228,6 +228,10 @@ class Namespace:
         args = (truth(condition, self.dtype), lift(x, both.kind, self.dtype), lift(y, both.kind, self.dtype))
         return Symbol("where", args, both.kind, any(a.row for a in args), self.dtype)
 
+    def broadcast_arrays(self, *symbols: Symbol) -> tuple[Symbol, ...]:
+        """Themselves: a symbol stands for one value."""
+        return symbols
+
     def clip(self, x: Any, low: Any = None, high: Any = None) -> Symbol:
         """`x` held between `low` and `high`."""
         x = x if low is None else apply(self.dtype, "maximum", x, low)

@@ -170,6 +170,18 @@ def test_a_gradient_on_jax_may_be_part_of_a_program_of_the_users(rows: int, neur
             np.testing.assert_allclose(part, wanted, rtol=1e-12, atol=1e-13, err_msg=name)
 
 
+@pytest.mark.parametrize(("N", "K"), [(300, 3), (150_000, 64)])
+def test_a_slope_may_be_one_number(backend: Backend, N: int, K: int) -> None:
+    linear = gdjax.activations.custom("linear", lambda z: z, lambda z: 1.0)
+    excess = gdjax.losses.custom("excess", lambda p, y: p - y, lambda p, y: 1.0)
+    theta, samples = data(backend, N, 5, K)
+    X, y, weight, total = map(backend.to_numpy, samples[:4])
+    cost, gradient = evaluated(backend, Formula(linear, excess), theta, samples)
+    share = weight[0] / total
+    np.testing.assert_allclose(cost, theta[:, :-1] @ (share @ X) + theta[:, -1] - share @ y, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(gradient, np.tile([*(share @ X), 1.0], (K, 1)), rtol=1e-10, atol=1e-12)
+
+
 @pytest.mark.parametrize(("N", "K"), [(200_003, 1), (50_001, 70)])
 def test_threads_do_not_show(N: int, K: int, monkeypatch: pytest.MonkeyPatch) -> None:
     from gdjax_numpy import ranges
