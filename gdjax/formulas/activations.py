@@ -144,7 +144,8 @@ def custom(name: str, value: Unary, slope: Unary, kinks: tuple[float, ...] = ())
         value, slope: array -> array of the same shape and dtype.
         kinks: the z at which the slope jumps.
 
-    They must run on the arrays of the backend that trains them: operators and array methods run on all;
+    They must depend on z alone, since backends read them once and keep what they read, and run on the arrays of the
+    backend that trains them: operators and array methods run on all;
     `gdjax.Activation(name, build)` receives the namespace instead. `gdjax.fit` verifies the slope first.
     """
     return Activation(name, _Pair(value, slope), kinks=tuple(kinks))

@@ -250,3 +250,11 @@ def test_what_is_too_deep_to_be_written_out_is_evaluated_as_it_is_written():
     z, y, weight = np.linspace(-1, 1, 6).reshape(2, 3), np.ones(3), np.ones((1, 3))
     _, residual, _ = fused(deep)(z, y, weight)
     np.testing.assert_allclose(residual, 2 * (2 * z - 1) * 2 * z)
+
+
+def test_a_cost_of_millions_of_rows_keeps_its_digits():
+    rng = np.random.default_rng(0)
+    z, y, weight = (rng.random((1, 4_000_000), np.float32) for _ in range(3))
+    cost, _, _ = fused(Neuron("relu").formula)(z, y[0], weight)
+    exact = math.fsum((weight.astype(float) * (z.astype(float) - y) ** 2)[0])
+    assert abs(cost[0] / exact - 1) < 1e-6
