@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from functools import partial
 from importlib.metadata import entry_points
@@ -18,6 +19,10 @@ ROOT = Path(__file__).resolve().parent.parent
 # The same examples in each run; no deadline, since the first call compiles.
 hypothesis.settings.register_profile("gdjax", derandomize=True, deadline=None, print_blob=True)
 hypothesis.settings.load_profile("gdjax")
+
+# A shell without a terminal has what it starts in the background ignore Ctrl-C, which is part of what is tested.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_configure(config: pytest.Config) -> None:
