@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gdjax.formulas import Formula
-from gdjax.samples import Summed, weigh
+from gdjax.samples import Summed, plainly, weigh
 from gdjax.tracing import BINARY, Namespace, NotTraceable, Symbol
 
 LONG = 1 << 16
@@ -31,8 +31,7 @@ def fused(formula: Formula, folds: bool = False) -> Summed:
     """
 
     def as_written(z: np.ndarray, y: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        cost, residual = weigh(np, formula.pointwise(np), z, y, weight, folds)
-        return cost.sum(axis=-1), residual, residual.sum(axis=-1)
+        return plainly(np, formula.pointwise(np), folds)(z, y, weight)
 
     @lru_cache
     def program(dtype: np.dtype) -> Summed:

@@ -65,31 +65,26 @@ class Samples(NamedTuple):
 
 def block_sums(
     xp: Any,
-    pointwise: Pointwise,
+    summed: Summed,
     theta: Array,
     X: Array,
     y: Array,
     weight: Array,
     fold: Array | None = None,
     matmul: Callable[[Array, Array], Array] | None = None,
-    summed: Summed | None = None,
 ) -> tuple[Array, Array]:
     """The sums of a block of rows: weight * cost (K,), and weight * d cost / d theta (K, P).
 
     Equations 23 and 32 of the derivation for any formula: with r_i = weight_i d cost_i / dz_i the weights' part is
-    sum_i r_i x_i and the bias' part sum_i r_i. Shapes are those of `Samples`. `matmul` and `summed` are ways of a
-    backend's own to do what `xp.matmul` and `weighted` do.
+    sum_i r_i x_i and the bias' part sum_i r_i. Shapes are those of `Samples`. `summed` is what `plainly` gives or
+    a backend's own way to do that, `matmul` its own way to do what `xp.matmul` does.
     """
     dot = matmul or xp.matmul
     w, b = theta[:, :-1], theta[:, -1:]
     shared = X.ndim == 2
     z = dot(w, X.T) if shared else dot(X, w[:, :, None])[:, :, 0]
     z += b
-    if summed is None:
-        cost, residual = weighted(xp, pointwise, z, y, weight, fold)
-        cost, slope = xp.sum(cost, axis=-1), xp.sum(residual, axis=-1)
-    else:
-        cost, residual, slope = summed(z, of_sets(y, fold), of_sets(weight, fold))
+    cost, residual, slope = summed(z, of_sets(y, fold), of_sets(weight, fold))
     slopes = dot(residual, X) if shared else dot(residual[:, None, :], X)[:, 0, :]
     return cost, xp.concat((slopes, slope[:, None]), axis=-1)
 
@@ -113,6 +108,16 @@ def weigh(xp: Any, pointwise: Pointwise, z: Array, y: Array, weight: Array, fold
         cost, residual = cost * weight, residual * weight
     _, cost, residual = xp.broadcast_arrays(z, cost, residual)  # a user's slope may be one number
     return cost, residual
+
+
+def plainly(xp: Any, pointwise: Pointwise, folds: bool = False) -> Summed:
+    """`weigh` and its sums over rows."""
+
+    def summed(z: Array, y: Array, weight: Array) -> tuple[Array, Array, Array]:
+        cost, residual = weigh(xp, pointwise, z, y, weight, folds)
+        return xp.sum(cost, axis=-1), residual, xp.sum(residual, axis=-1)
+
+    return summed
 
 
 def has_folds(weight: Array, fold: Array | None) -> bool:

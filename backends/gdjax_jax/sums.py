@@ -12,7 +12,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from gdjax.cores import cores
 from gdjax.formulas import Formula, Pointwise
-from gdjax.samples import Samples, Summed, block_sums, has_folds, weigh, weighted
+from gdjax.samples import Samples, Summed, block_sums, has_folds, plainly, weigh, weighted
 from gdjax_jax.lone import BY_ALL_CORES, BY_ONE_CORE, barrier, lone_sums, matmul
 
 AXIS = "rows"
@@ -34,7 +34,7 @@ def evaluate(
     pointwise = formula.pointwise(jnp)
     X, y, weight, _, fold = samples
     if not samples.shared:
-        sums = block_sums(jnp, pointwise, theta, X.astype(theta.dtype), y, weight, fold, matmul)
+        sums = block_sums(jnp, plainly(jnp, pointwise), theta, X.astype(theta.dtype), y, weight, None, matmul)
     elif mesh is None:
         sums = over_blocks(pointwise, theta, X, y, weight, fold)
     else:
@@ -83,7 +83,8 @@ def over_blocks(
     """The sums of all rows: X is read once, and nothing of size N by K is stored; `devices` do so side by side."""
     rows = X.shape[0]
     if not isinstance(rows, int) or one_block(X, theta):  # exported programs leave N open
-        return block_sums(jnp, pointwise, theta, X.astype(theta.dtype), y, weight, fold, matmul)
+        summed = plainly(jnp, pointwise, has_folds(weight, fold))
+        return block_sums(jnp, summed, theta, X.astype(theta.dtype), y, weight, fold, matmul)
     by_products = partial(_by_products, pointwise)
     if len(theta) > 1:
         return by_products(theta, X, y, weight, fold)
@@ -98,7 +99,8 @@ def _by_products(
     """Two matrix products a block."""
     rows = X.shape[0]
     block = min(block_rows(X, theta, BLOCK_BYTES), rows)
-    summed = _in_strips(pointwise, has_folds(weight, fold)) if block % STRIPS == 0 else None
+    summing = partial(plainly, jnp) if block % STRIPS else _in_strips
+    summed = summing(pointwise, has_folds(weight, fold))
 
     def add(i: jax.Array, sums: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         # the last block begins early enough to be whole; the rows that it repeats weigh nothing
@@ -108,14 +110,13 @@ def _by_products(
         share = lax.dynamic_slice_in_dim(weight, start, block, axis=1)
         more = block_sums(
             jnp,
-            pointwise,
+            summed,
             theta,
             lax.dynamic_slice_in_dim(X, start, block).astype(theta.dtype),
             lax.dynamic_slice_in_dim(y, start, block, axis=-1),
             jnp.where(fresh, share, jnp.zeros_like(share)),
             fold,
             matmul,
-            summed,
         )
         return sums[0] + more[0], sums[1] + more[1]
 

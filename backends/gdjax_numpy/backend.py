@@ -61,8 +61,7 @@ class NumpyBackend:
             if samples.shared:
                 return samples.mean(*shared_sums(formula, theta, samples))
             X, y, weight = samples[:3]
-            sums = block_sums(np, formula.pointwise(np), theta, X, y, weight, summed=fused(formula))
-            return samples.mean(*sums)
+            return samples.mean(*block_sums(np, fused(formula), theta, X, y, weight))
 
     def descend(
         self, formula: Formula, rule: Rule, samples: Samples, rows: np.ndarray, state: State, knobs: Knobs, chunk: Chunk

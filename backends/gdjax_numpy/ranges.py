@@ -64,7 +64,7 @@ def shared_sums(formula: Formula, theta: np.ndarray, samples: Samples) -> tuple[
 
 def _range_sums(formula: Formula, theta: np.ndarray, samples: Samples, part: range) -> tuple[np.ndarray, np.ndarray]:
     X, y, weight, _, fold = samples
-    pointwise, summed = formula.pointwise(np), fused(formula, has_folds(weight, fold))
+    summed = fused(formula, has_folds(weight, fold))
     cost, gradient = np.zeros(len(theta), theta.dtype), np.zeros_like(theta)
     block = _block_rows(min(len(theta), NEURONS), X)
     for start in range(part.start, part.stop, block):
@@ -72,7 +72,7 @@ def _range_sums(formula: Formula, theta: np.ndarray, samples: Samples, part: ran
         for first in range(0, len(theta), NEURONS):
             some = slice(first, first + NEURONS)
             folds = None if fold is None else fold[some]
-            c, g = block_sums(np, pointwise, theta[some], X[at], y[..., at], weight[:, at], folds, summed=summed)
+            c, g = block_sums(np, summed, theta[some], X[at], y[..., at], weight[:, at], folds)
             cost[some] += c
             gradient[some] += g
     return cost, gradient
