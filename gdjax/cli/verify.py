@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["verify"]
 
+LEAST_MEMORY = 2 << 30
+"""Bytes of address space in which JAX imports, starts its threads and compiles a neuron."""
+
 
 def verify(
     cost: Annotated[str | None, Parameter(help="Your cost, as package.module:attribute; or your Neuron.")] = None,
@@ -54,6 +57,8 @@ def verify(
     for flag, value in {"--seconds": seconds, "--time-limit": time_limit}.items():
         if not 0 < value < math.inf:
             raise UsageError(f"{flag} {value:g}: a number over 0")
+    if memory_limit < LEAST_MEMORY:
+        raise UsageError(f"--memory-limit {memory_limit}: at least {LEAST_MEMORY} bytes, which JAX takes to start")
     if not app_dir.is_dir():
         raise UsageError(f"--app-dir {app_dir}: no such folder")
     if cost is None and gradient is None and args is None:
@@ -89,11 +94,16 @@ def _places(wrt: str) -> tuple[int, ...]:
 
 
 def _own(task: Task, time_limit: float, memory_limit: int, json: bool, html: Path | None) -> int:
+    from rich.console import Console
+
+    from gdjax.cli.output import safe
     from gdjax.errors import printable
     from gdjax.verification.child import EXIT_CODES, verified
 
-    print(f"running {printable(task.name)} in a process of its own", file=sys.stderr)
-    result = verified(task, time_limit, memory_limit)
+    with Console(stderr=True).status(safe(f"running {task.name} in a process of its own")):
+        result = verified(task, time_limit, memory_limit)
+    # after it: what cannot be run is one line, the error
+    print(f"{printable(task.name)} ran in a process of its own", file=sys.stderr)
     if html is not None:
         atomic_write(html, result.html.encode())
     if json:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -75,8 +77,10 @@ def verified(task: Task, time_limit: float = 120.0, memory_limit: int = 8 << 30)
             raise UsageError(f"verifying {task.name} took more than {time_limit:g} s: raise --time-limit") from error
         result = Path(folder, RESULT)
         if not result.exists():
-            last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
-            raise UsageError(f"verifying {task.name} ended without a verdict: {last}")
+            raise UsageError(
+                f"verifying {task.name} ended without a verdict: {_end(done)}: call it by itself, or raise "
+                "--memory-limit"
+            )
         report = json.loads(result.read_text(encoding="utf-8"))
         if "error" in report:
             raise UsageError(report["error"])
@@ -86,6 +90,14 @@ def verified(task: Task, time_limit: float = 120.0, memory_limit: int = 8 << 30)
             report,
             Path(folder, PAGE).read_text(encoding="utf-8"),
         )
+
+
+def _end(done: subprocess.CompletedProcess[str]) -> str:
+    """How a child ended that left nothing: by which signal, or its last words."""
+    if done.returncode < 0:
+        with contextlib.suppress(ValueError):
+            return signal.Signals(-done.returncode).name
+    return (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1].strip()
 
 
 def load(name: str, app_dir: str) -> Any:

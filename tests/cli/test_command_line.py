@@ -424,6 +424,8 @@ USE: dict[str, tuple[list[str], str]] = {
     "bench no repeats": (["bench", "--repeats", "0"], "--repeats 0"),
     "verify for no time": (["verify", "--seconds", "0"], "--seconds 0"),
     "verify for less than no time": (["verify", "a:b", "--time-limit", "-1"], "--time-limit -1"),
+    "verify in no memory": (["verify", "a:b", "--memory-limit", "1"], "--memory-limit 1: at least 2147483648 bytes"),
+    "verify what is not there": (["verify", "none:cost"], "'none' does not import"),
     "verify in no folder": (["verify", "a:b", "--app-dir", "none"], "--app-dir none: no such folder"),
     "explain what overflows": (
         ["explain", "--activation", "exp", "--weights", "1000,1000"],
@@ -454,6 +456,14 @@ def test_bad_use_is_a_line_and_exit_code_2(
     assert error.endswith("\n")
     assert error[:-1].isprintable()
     assert sorted(tmp_path.iterdir()) == before, "bad use writes nothing"
+
+
+@pytest.mark.parametrize(("dies", "how"), [("os._exit(3)", "exit status 3"), ("os.kill(os.getpid(), 9)", "SIGKILL")])
+def test_what_ends_its_process_is_told_how(dies: str, how: str, tmp_path: Path) -> None:
+    (tmp_path / "mortal.py").write_text(f"import os\n{dies}\n")
+    done = gdjax_command("verify", "mortal:cost", "--app-dir", tmp_path)
+    said = f"verifying mortal:cost ended without a verdict: {how}: call it by itself, or raise --memory-limit"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"gdjax: {said}\n")
 
 
 def test_it_is_in_a_process_too(line: Path) -> None:
