@@ -167,10 +167,12 @@ class Judge:
                 self._end(int(rows[i]), st.MAX_STEPS, reason, on.given_back(neurons[i : i + 1])[0])
 
     def _end_diverged(self, row: int) -> None:
-        run, neuron = self.on.run, int(self.on.slab.neurons[row])
-        finite = bool(np.isfinite(run.state.best_cost[neuron]))
-        step, rate = int(run.state.step[neuron]), float(run.state.rate[neuron])
-        reason = st.diverged(step, rate, self.on.descent.method, float(self.on.bound.largest[row]), finite)
+        on, run, neuron = self.on, self.on.run, int(self.on.slab.neurons[row])
+        if np.isfinite(run.state.best_cost[neuron]):
+            step, rate = int(run.state.step[neuron]), float(run.state.rate[neuron])
+            reason = st.diverged(step, rate, on.descent.method, float(on.bound.largest[row]))
+        else:
+            reason = st.overflows(on.problem.dtype, on.given)
         self._end(row, st.DIVERGED, reason, run.state.best[neuron].astype(np.float64))
 
     def _end_unfinished(self, row: int, theta: np.ndarray, seen: Examination, proof: Certificate, i: int) -> None:
@@ -182,7 +184,8 @@ class Judge:
         if on.slab.formula.loss.name == "log_loss" and self._separable(row, theta):
             reason = st.SEPARABLE
         elif condition > st.condition_limit(descent.tolerance, on.problem.dtype):
-            reason = st.not_certified(condition, descent.tolerance, on.problem.dtype)
+            heavy = bool(4 * on.slab.l2[row] > on.bound.largest[row])  # 2 l2 is most of the largest eigenvalue
+            reason = st.not_certified(condition, descent.tolerance, on.problem.dtype, heavy)
         elif norm <= seen.noise[i]:
             reason = st.ROUNDING
         else:

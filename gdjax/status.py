@@ -25,12 +25,13 @@ def condition_limit(tolerance: float, dtype: str) -> float:
     return tolerance / float(np.finfo(dtype).eps)
 
 
-def not_certified(condition: float, tolerance: float, dtype: str) -> str:
-    """The reason of a neuron whose condition number is over the limit."""
+def not_certified(condition: float, tolerance: float, dtype: str, heavy: bool) -> str:
+    """The reason of a neuron whose condition number is over the limit; `heavy`: whether its l2 makes it so."""
     limit = condition_limit(tolerance, dtype)
+    remedy = "lower l2" if heavy else "drop or combine near-collinear columns, add l2"
     return (
         f"not certified: condition number {condition:.2g} is over {limit:.2g} (tolerance {tolerance:g} / eps of "
-        f"{dtype}): drop or combine near-collinear columns, add l2, or raise tolerance"
+        f"{dtype}): {remedy}, or raise tolerance"
     )
 
 
@@ -41,12 +42,18 @@ def stable_step(method: object, largest: float) -> float | None:
     return factor / largest if factor is not None and largest > 0 else None
 
 
-def diverged(step: int, rate: float, method: object, largest: float, finite: bool) -> str:
-    """The reason of a neuron whose cost left all bounds; `finite`: whether any point before was."""
+def diverged(step: int, rate: float, method: object, largest: float) -> str:
+    """The reason of a neuron whose cost left all bounds."""
     stable = stable_step(method, largest)
     advice = "lower learning_rate" if stable is None else f"the largest stable learning_rate is {stable:.4g}"
-    back = "the best finite parameters" if finite else "the starting parameters"
-    return f"diverged at step {step} with learning_rate {rate:.4g}: {advice}; {back} are given back"
+    return f"diverged at step {step} with learning_rate {rate:.4g}: {advice}; the best finite parameters are given back"
+
+
+def overflows(dtype: str, given: bool) -> str:
+    """The reason of a neuron whose first cost is no number of its dtype; `given`: whether its start was given."""
+    remedy = "start nearer, by init" if given else "rescale y"
+    wider = ", or take float64" if dtype == "float32" else ""
+    return f"the cost overflows {dtype} where it starts: {remedy}{wider}; the starting parameters are given back"
 
 
 def unfinished(tolerance: float, steps: int, reach: float, condition: float) -> str:

@@ -63,6 +63,8 @@ class Trainer:
         given = ~np.isnan(rate)
         rate = np.where(given, rate, self._automatic_rate(rows, np.where(largest > 0, largest, 1.0)))
         fresh = initial_state(np, self.on.rule, theta.astype(problem.dtype), rate.astype(problem.dtype))
+        with np.errstate(over="ignore"):
+            fresh = fresh._replace(cost=seen.cost.astype(problem.dtype))
         self._write(neurons, fresh)
         self.on.run.attempt[neurons] = attempt + 1
         self.on.run.threshold[neurons] = self.on.descent.tolerance * smallest if self.on.certifies else -1.0
@@ -117,9 +119,12 @@ class Trainer:
         first = int(before.step.min())
         # to the next edge, which a run whose steps were raised may not stand on
         steps = min(self.on.chunk - first % self.on.chunk, self.on.descent.steps - first)
-        # the deviation of y sets the scale of cost: a start may be worse than no model at all
+        # the deviation of y sets the scale of cost, and the start: a penalty or an `init` may put it far above
         level = np.maximum(self.on.dead_cost[rows], self.on.deviation[rows] ** 2)
-        ceiling = 1e6 * np.maximum(level, np.where(np.isfinite(before.best_cost), before.best_cost, 0)) + 1e-30
+        known = np.asarray(np.where(np.isfinite(before.best_cost), before.best_cost, before.cost), np.float64)
+        ceiling = 1e6 * np.maximum(level, np.where(np.isfinite(known), known, 0)) + 1e-30
+        with np.errstate(over="ignore"):
+            ceiling = ceiling.astype(dtype)
         knobs = Knobs(
             l1=slab.l1[rows].astype(dtype),
             l2=slab.l2[rows].astype(dtype),
@@ -127,7 +132,7 @@ class Trainer:
             penalised=slab.penalised.astype(dtype),
             threshold=run.threshold[neurons].astype(dtype),
             floor=(1e-4 * self.on.deviation[rows]).astype(dtype),
-            ceiling=ceiling.astype(dtype),
+            ceiling=ceiling,
             limit=np.full(len(rows), self.on.descent.steps, np.int32),
             shift=slab.inner_shift[rows].astype(dtype),
             scale=slab.inner_scale[rows].astype(dtype),

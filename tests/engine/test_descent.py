@@ -151,6 +151,33 @@ def test_divergence_gives_back_finite_parameters_and_the_largest_stable_step(bac
     assert below.cost < run.cost
 
 
+def test_a_start_far_above_is_no_divergence(backend_name):
+    """A penalty or an `init` may put the first cost a million times over that of no model: the descent goes down."""
+    X, y = data()
+    options = {"backend": backend_name, "steps": 300}
+    far = gdjax.fit(Neuron("identity"), X, y, init=Params(np.full(3, 1e6), 0.0), **options)
+    solved = np.linalg.lstsq(np.c_[X, np.ones(len(X))], y, rcond=None)[0]
+    assert far.status == "converged"
+    np.testing.assert_allclose([*far.weights, far.bias], solved, rtol=1e-8)
+    sparse = gdjax.fit(Neuron("identity", l1=1e12), X, y, init=Params(np.ones(3), 0.0), **options)
+    assert (sparse.status, sparse.weights.tolist()) == ("converged", [0, 0, 0])
+    assert float(sparse.bias) == pytest.approx(y.mean(), rel=1e-9)
+    heavy = gdjax.fit(Neuron(l2=1e10), X, y, **options)
+    assert heavy.status == "max_steps"
+    assert heavy.reason.startswith("not certified: condition number 1e+10 is over ")
+    assert heavy.reason.endswith("lower l2, or raise tolerance")
+    assert heavy.cost < 2 * y.var()
+
+
+def test_what_overflows_at_its_start_is_told_so(backend_name):
+    X, y = data()
+    narrow = [(1e20 * a).astype(np.float32) for a in (X, y)]  # whose squares are 1e40, and float32 ends at 3.4e38
+    run = gdjax.fit(Neuron("identity"), narrow[0], narrow[1], backend=backend_name)
+    assert run.status == "diverged"
+    assert run.reason.startswith("the cost overflows float32 where it starts: rescale y, or take float64;")
+    assert gdjax.fit(Neuron("identity"), *narrow, dtype="float64", backend=backend_name).status == "converged"
+
+
 def test_a_dead_neuron_is_noticed(backend_name):
     X, y = data()
     run = gdjax.fit(Neuron(), X, -y - 1, backend=backend_name)
