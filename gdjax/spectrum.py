@@ -71,8 +71,14 @@ def _by_singular_values(factor: Factor | None, free: np.ndarray, kept: np.ndarra
         return max(float(kept[0]), EPS * largest)
     triangle = factor.triangle[:, free > 0]
     singular = np.linalg.svd(triangle, compute_uv=False)
-    significant = singular[singular > max(factor.rows, triangle.shape[1]) * EPS * singular[0]]
-    return float(significant[-1] ** 2) if len(significant) else 0.0
+    rounding = max(factor.rows, triangle.shape[1]) * EPS
+    rank = int((singular > rounding * singular[0]).sum())
+    if rank < len(singular):
+        # a direction may be small only beside another's scale, as the bias is beside a huge l2: it is not null
+        norms = np.linalg.norm(triangle, axis=0)
+        alike = np.linalg.svd(triangle / np.where(norms > 0, norms, 1.0), compute_uv=False)
+        rank = max(rank, int((alike > rounding * alike[0]).sum()))
+    return float(singular[rank - 1] ** 2) if rank else 0.0
 
 
 def power_iteration(apply: Callable[[np.ndarray], np.ndarray], size: int, iterations: int = 50) -> float:

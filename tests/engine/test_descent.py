@@ -178,6 +178,18 @@ def test_what_overflows_at_its_start_is_told_so(backend_name):
     assert gdjax.fit(Neuron("identity"), *narrow, dtype="float64", backend=backend_name).status == "converged"
 
 
+def test_a_direction_small_beside_the_penalty_is_not_null(backend_name):
+    """The bias moves by 1e-30 a step: it is not at the optimum, the mean, and nothing may say so."""
+    X, y = data()
+    for standardize in (True, False):
+        run = gdjax.fit(
+            Neuron("identity", l2=1e30), X, y, init=Params(np.zeros(3), 5.0), standardize=standardize, steps=200,
+            backend=backend_name,
+        )  # fmt: skip
+        assert abs(run.bias - y.mean()) > 1
+        assert run.status == "max_steps"
+
+
 def test_a_dead_neuron_is_noticed(backend_name):
     X, y = data()
     run = gdjax.fit(Neuron(), X, -y - 1, backend=backend_name)
