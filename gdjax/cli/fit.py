@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 
@@ -22,6 +22,7 @@ from gdjax.cli.options import (
 )
 from gdjax.cli.screen import show
 from gdjax.cli.training import train
+from gdjax.cli.validation import VALIDATION, ValidationOptions
 
 __all__ = ["fit"]
 
@@ -36,10 +37,7 @@ def fit(
     learning_rate: Annotated[
         str, Parameter(help="A number, auto, find (64 are tried), or a schedule: cosine(0.1, steps=1000).")
     ] = "auto",
-    validation: Annotated[str | None, Parameter(help="A table like TABLE: the best on it is given back.")] = None,
-    unseen: Annotated[
-        Literal["error", "zero"], Parameter(help="What a category of --validation that TABLE lacks does.")
-    ] = "error",
+    validation: ValidationOptions = VALIDATION,
     seed: Annotated[Whole, Parameter(help="Of random starts and shuffles.")] = 0,
     min_rows: Annotated[WholeOrNone, Parameter(help="Groups of fewer rows are not trained.")] = None,
     strict: Annotated[bool, Parameter(help="Exit with 4 unless all converged.", negative="")] = False,
@@ -51,23 +49,11 @@ def fit(
     are trained at once, and one that cannot be is named with the reason. -o saves the run for predict and report.
     """
     import gdjax
-    from gdjax import tables
 
-    output.check(table, validation, checkpoint=descent.checkpoint)
+    output.check(table, validation.validation, checkpoint=descent.checkpoint)
     formula, arguments, start = neuron.neuron(), descent.arguments(), rate(learning_rate)
     data = columns.read(table, descent.limit)
-    held_out: Any = None
-    if validation is not None:
-        other = tables.read(
-            validation,
-            target=data.target,
-            by=data.by,
-            columns=data.columns,
-            missing=columns.missing,
-            unseen=unseen,
-            max_bytes=columns.max_bytes,
-        )
-        held_out = (other.X, other.y) if other.groups is None else (other.X, other.y, other.groups)
+    held_out = validation.read(data, columns)
     fitted = functools.partial(
         gdjax.fit,
         formula,

@@ -23,7 +23,8 @@ from gdjax.cli.options import (
 )
 from gdjax.cli.output import console, counted, safe
 from gdjax.cli.output import table as as_table
-from gdjax.cli.training import train
+from gdjax.cli.training import train, why_none
+from gdjax.cli.validation import VALIDATION, ValidationOptions
 from gdjax.errors import UsageError
 from gdjax.sweeping import ALL_ROWS, best_if_any
 
@@ -50,17 +51,18 @@ def sweep(
     loss: Annotated[str, Parameter(help=LOSS)] = "squared_error",
     bias: Annotated[bool, Parameter(help="Whether there is a bias.")] = True,
     descent: DescentOptions = DESCENT,
+    validation: ValidationOptions = VALIDATION,
     strict: Annotated[bool, Parameter(help="Exit with 4 unless all converged.", negative="")] = False,
     output: OutputOptions = OUTPUT,
 ) -> int:
     """Train a neuron for each combination of rates, penalties and seeds, all at once on the same samples.
 
-    With --folds each is judged by the rows that it was trained without. The table names the best one, and the most
-    penalised one within a standard error of it.
+    With --folds each is judged by the rows that it was trained without, with --validation by that table. What is shown
+    names the best one, and with --folds the most penalised one within a standard error of it.
     """
     import gdjax
 
-    output.check(table, checkpoint=descent.checkpoint)
+    output.check(table, validation.validation, checkpoint=descent.checkpoint)
     if columns.by:
         raise UsageError("--by: a sweep has one set of samples; `gdjax fit --by` trains a neuron for each group")
     neuron, arguments = gdjax.Neuron(*formula(activation, loss), bias=bias), descent.arguments()
@@ -70,6 +72,8 @@ def sweep(
         raise UsageError(f"--seed {seed!r}: whole numbers from 0, with commas between them")
     penalties: dict[str, Any] = {"l2": numbers("l2", l2), "l1": numbers("l1", l1)}
     data = columns.read(table, descent.limit if folds is None else None)
+    if data.groups is not None:
+        raise UsageError(f"{table}: it has groups, and a sweep one set of samples; --by '' takes all rows as one")
     swept = functools.partial(
         gdjax.sweep,
         neuron,
@@ -79,6 +83,7 @@ def sweep(
         **penalties,
         seed=[int(value) for value in seeds],
         folds=folds,
+        validation=validation.read(data, columns),
         sample_weight=data.sample_weight,
         features=data.feature_names,
         **arguments,
@@ -102,7 +107,7 @@ def _show(run: Run, seconds: float) -> None:
     if len(order) > _SHOWN:
         out.print(safe(f"... and {len(order) - _SHOWN:,} more"))
     if best is None:
-        out.print(safe(f"no combination can be used: {_why(run)}"))
+        out.print(safe(f"no combination can be used: {why_none(run)}"))
         return
     if not names:
         return
@@ -110,13 +115,6 @@ def _show(run: Run, seconds: float) -> None:
     if "standard_error" in rows:
         within = _named(run, names, run.best("one_standard_error"))
         out.print(safe(f"most penalised within a standard error of it: {within}"))
-
-
-def _why(run: Run) -> str:
-    """The reason that most neurons failed for; all may be trained, and predict what overflows."""
-    reasons = [str(r) for r, s in zip(run.reason, run.status, strict=True) if s not in ("converged", "max_steps")]
-    far = "the cost of a fold that was left out overflows; look for a row far from the others"
-    return max(reasons, key=reasons.count, default=far)
 
 
 def combinations(run: Run) -> tuple[np.ndarray, dict[str, np.ndarray]]:

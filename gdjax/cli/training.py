@@ -15,12 +15,13 @@ from gdjax.cli.output import print_json, run_json
 from gdjax.errors import printable
 from gdjax.progress import shown
 from gdjax.signals import Stop, stop_at_edges
+from gdjax.sweeping import ALL_ROWS, best_if_any
 
 if TYPE_CHECKING:
     from gdjax.run import Run
     from gdjax.tables import Table
 
-__all__ = ["exit_code", "train"]
+__all__ = ["exit_code", "train", "why_none"]
 
 
 def train(
@@ -85,14 +86,29 @@ def _warn(run: Run) -> None:
     counts = run.counts()
     if run.single and run.status != "converged":
         print(f"gdjax: warning: {run.status}: {printable(run.reason)}", file=sys.stderr)
+    if run.swept and best_if_any(run) is None:
+        print(f"gdjax: warning: no combination can be used: {printable(why_none(run))}", file=sys.stderr)
+        return
     failed = sum(n for status, n in counts.items() if status not in ("converged", "max_steps"))
     if failed and not run.single:
         print(f"gdjax: warning: {failed:,} of {run.models:,} models failed", file=sys.stderr)
 
 
+def why_none(run: Run) -> str:
+    """Why no combination of a sweep can be used: what most neurons failed for; all may be trained, and predict what
+    overflows."""
+    reasons = [str(r) for r, s in zip(run.reason, run.status, strict=True) if s not in ("converged", "max_steps")]
+    judged = "the validation table" if (run.swept["fold"] == ALL_ROWS).all() else "a fold that was left out"
+    far = f"the cost of {judged} overflows; look for a row far from the others"
+    return max(reasons, key=reasons.count, default=far)
+
+
 def exit_code(run: Run, strict: bool) -> int:
-    """4 where one neuron, or all of a sweep, diverged or is dead; with ``strict``, where any is not converged."""
+    """4 where one neuron diverged or is dead, or no combination of a sweep can be used; with ``strict``, where any is
+    not converged."""
+    if run.swept and best_if_any(run) is None:
+        return 4
     found = set(run.counts())
     if strict:
         return 0 if found <= {"converged"} else 4
-    return 4 if (run.single or run.swept) and found <= {"diverged", "dead"} else 0
+    return 4 if run.single and found <= {"diverged", "dead"} else 0

@@ -179,6 +179,21 @@ def test_sweep_names_the_best(line: Path) -> None:
     }
 
 
+def test_a_sweep_is_judged_by_the_validation_table(line: Path, tmp_path: Path) -> None:
+    held_out, run = tmp_path / "held_out.csv", tmp_path / "run"
+    held_out.write_text("b,a,y\n1,2,-4\n0.5,-3,1\n-1,0,0\n")
+    done = gdjax_command(
+        "sweep", line, "--target", "y", "--activation", "identity", "--l2", "0,0.1,1", "--validation", held_out,
+        "--patience", 50, "-o", run, *QUICK,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    found = gdjax.load(run)
+    b, a, y = np.loadtxt(held_out, delimiter=",", skiprows=1).T
+    costs = [((w[0] * a + w[1] * b + bias - y) ** 2).mean() for w, bias in zip(found.weights, found.bias, strict=True)]
+    np.testing.assert_allclose(found.validation_cost, costs, rtol=1e-12)
+    assert f"* best by validation cost: l2 {[0, 0.1, 1][int(np.argmin(costs))]}\n" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("options", "given"),
     [
@@ -273,8 +288,16 @@ def test_a_sweep_that_failed_is_shown(line: Path, tmp_path: Path) -> None:
     far.write_text("x,y\n" + "".join(f"{i / 10},{math.exp(-i / 10)}\n" for i in range(20)) + "-20000,1\n")
     formula = ("--activation", "exp", "--loss", "poisson")
     done = gdjax_command("sweep", far, "--target", "y", *formula, "--l2", "0,0.001", "--folds", "3", *QUICK)
-    assert "no combination can be used: the cost of a fold that was left out overflows" in done.stdout
-    assert done.stderr == ""
+    said = (
+        "no combination can be used: the cost of a fold that was left out overflows; look for a row far from the others"
+    )
+    assert said in done.stdout
+    assert (done.returncode, done.stderr) == (4, "")
+    done = gdjax_command(
+        "sweep", far, "--target", "y", *formula, "--l2", "0,0.001", "--folds", "3", "--json", *QUICK
+    )  # fmt: skip
+    assert strict_json(done.stdout)["failed"] == [], "all are trained"
+    assert (done.returncode, done.stderr) == (4, f"gdjax: warning: {said}\n")
     part = gdjax_command(
         "sweep", line, "--target", "y", "--activation", "identity", "--method", "plain", "--learning-rate", "0.1,9",
         *QUICK,
@@ -313,6 +336,7 @@ def test_no_output_is_written_over_an_input(line: Path, tmp_path: Path) -> None:
         [*fit, "--checkpoint", tmp_path / "new", "-o", tmp_path / "new"],
         [*fit, "--config", config, "-o", config],
         ["fit", line, "--target", "y", "--validation", table, "-o", table, *QUICK],
+        ["sweep", line, "--target", "y", "--validation", table, "-o", table, *QUICK],
         ["verify", "--config", config, "--html", config],
     ):
         done = gdjax_command(*arguments)
@@ -391,6 +415,12 @@ USE: dict[str, tuple[list[str], str]] = {
     "config no TOML": (["fit", "{line}", "--config", "{line}"], "not TOML"),
     "predict no run": (["predict", "{line}", "{line}"], "not a gdjax file"),
     "sweep by groups": (["sweep", "{line}", "--target", "y", "--by", "a"], "gdjax fit --by"),
+    "sweep of a table that has groups": (["sweep", "{groups}"], "it has groups, and a sweep one set of samples"),
+    "sweep by folds and a table": (
+        ["sweep", "{line}", "--target", "y", "--validation", "{line}", "--folds", "3", *QUICK],
+        "folds: they are the validation",
+    ),
+    "unseen of no table": (["fit", "{line}", "--target", "y", "--unseen", "zero", *QUICK], "--unseen: it is for"),
     "sweep of no numbers": (["sweep", "{line}", "--target", "y", "--l2", "0,x"], "--l2 '0,x'"),
     "sweep of part seeds": (["sweep", "{line}", "--target", "y", "--seed", "0.5"], "--seed '0.5'"),
     "part steps": (["fit", "{line}", "--target", "y", "--steps", "1.5"], "--steps: '1.5' is no whole number"),
@@ -445,10 +475,12 @@ def test_bad_use_is_a_line_and_exit_code_2(
     zeros.write_text("x,y,w\n1,2,0\n2,3,0\n")
     sections = tmp_path / "sections.toml"
     sections.write_text('[fit]\ntarget = "y"\n')
+    groups = tmp_path / "groups.npz"
+    np.savez(groups, X=np.eye(4), y=np.arange(4.0), groups=[0, 0, 1, 1])
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.iterdir())
     with pytest.raises(SystemExit) as left:
-        main([a.format(line=line, zeros=zeros, sections=sections) for a in arguments])
+        main([a.format(line=line, zeros=zeros, sections=sections, groups=groups) for a in arguments])
     out, error = capsys.readouterr()
     assert (left.value.code, out) == (2, "")
     assert says in error
