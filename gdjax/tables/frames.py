@@ -33,7 +33,7 @@ def open_frame(frame: Any) -> Source:
         UsageError: no such table, or narwhals is not installed.
         DataError: column names that stand twice.
     """
-    narwhals = _needed("narwhals")
+    narwhals = _needed("narwhals", f"frame: a {type(frame).__name__}")
     try:
         table = narwhals.from_native(frame)
         table = table.collect() if isinstance(table, narwhals.LazyFrame) else table
@@ -47,7 +47,8 @@ def open_frame(frame: Any) -> Source:
 
 def open_parquet(path: str | os.PathLike[str], max_bytes: int | None = None) -> Source:
     """The Parquet file at ``path``; only the columns that are asked for are read."""
-    label, parquet = str(path), _needed("pyarrow.parquet")
+    label, parquet = str(path), _needed("pyarrow.parquet", f"{path}: Parquet")
+    _needed("narwhals", f"{path}: Parquet")
     with _reading(label, path, sys.maxsize) as file:
         opened = parquet.ParquetFile(file)
         names, known, state = tuple(opened.schema_arrow.names), opened.metadata, _state(path)
@@ -58,7 +59,7 @@ def open_parquet(path: str | os.PathLike[str], max_bytes: int | None = None) -> 
     def table(wanted: Sequence[str]) -> Any:
         _check_size(label, rows, len(wanted), max_bytes)
         with _reading(label, path, max_bytes) as file:
-            return _checked(parquet.ParquetFile(file).read(list(wanted)))
+            return _checked(parquet.ParquetFile(file).read(list(wanted)), label)
 
     def parts(piece: int, wanted: Sequence[str], most: int) -> Iterator[Any]:
         with _reading(label, path, sys.maxsize) as file:
@@ -94,12 +95,13 @@ def _joined(rows: Sequence[int]) -> list[range]:
 
 def open_feather(path: str | os.PathLike[str], max_bytes: int | None = None) -> Source:
     """The Feather (Arrow IPC) file at ``path``."""
-    label, ipc = str(path), _needed("pyarrow.ipc")
+    label, ipc = str(path), _needed("pyarrow.ipc", f"{path}: Feather")
+    _needed("narwhals", f"{path}: Feather")
     with _reading(label, path, max_bytes) as file:
         schema = ipc.open_file(file, options=ipc.IpcReadOptions(ensure_native_endian=False)).schema
         names = tuple(schema.names)
         # all else being equal, the order of bytes is not
-        if not schema.equals(_needed("pyarrow").schema(list(schema))):
+        if not schema.equals(_needed("pyarrow", label).schema(list(schema))):
             raise FileError(f"{label}: of another byte order than this machine, or damaged; write it again")
 
     def table(wanted: Sequence[str]) -> Any:
@@ -107,7 +109,7 @@ def open_feather(path: str | os.PathLike[str], max_bytes: int | None = None) -> 
             keep = [names.index(name) for name in wanted]
             opened = ipc.open_file(file, options=ipc.IpcReadOptions(included_fields=keep))
             _check_size(label, opened.count_rows(), len(wanted), max_bytes)
-            return _checked(opened.read_all().select(list(wanted)))
+            return _checked(opened.read_all().select(list(wanted)), label)
 
     return _source(label, names, table)
 
@@ -122,7 +124,7 @@ def _pieces(label: str, rows: tuple[int, ...], parts: Callable[[int, Sequence[st
             others = [name for name in wanted if name not in plain]
             cells: dict[str, Cells] = {name: Numbers(column.to_numpy()) for name, column in plain.items()}
             if others:
-                table = _checked(pyarrow.Table.from_batches([batch]).select(others))
+                table = _checked(pyarrow.Table.from_batches([batch]).select(others), label)
                 cells |= _all_cells(label, others, table)
             yield {name: cells[name] for name in wanted}
 
@@ -155,7 +157,7 @@ def _all_cells(label: str, wanted: Sequence[str], table: Any, text: Collection[s
 
 
 def _cells(column: Any, where: str, as_text: bool) -> Cells:
-    narwhals = _needed("narwhals")
+    narwhals = _needed("narwhals", where)
     kind = column.dtype
     if as_text and kind.is_integer() and column.null_count():
         # a float beside the gaps could not tell 2^53 from 2^53 + 1, two keys
@@ -228,10 +230,10 @@ def _give_back() -> None:
     pyarrow.default_memory_pool().release_unused()
 
 
-def _checked(table: Any) -> Any:
+def _checked(table: Any, label: str) -> Any:
     """The Arrow table, after its offsets and its text were checked: a damaged file is not to be read beyond its end."""
     table.validate(full=True)
-    return _needed("narwhals").from_native(table)
+    return _needed("narwhals", label).from_native(table)
 
 
 def _check_size(label: str, rows: int, columns: int, max_bytes: int | None) -> None:
@@ -240,11 +242,12 @@ def _check_size(label: str, rows: int, columns: int, max_bytes: int | None) -> N
         raise FileError(f"{label}: {size:,} bytes of numbers, more than the limit of {limit:,}; raise max_bytes=")
 
 
-def _needed(module: str) -> ModuleType:
+def _needed(module: str, what: str) -> ModuleType:
+    """The module, which ``what`` cannot be read without."""
     import importlib
 
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         package = module.partition(".")[0]
-        raise UsageError(f"this needs {package}, which is not installed: pip install 'gdjax[data]'") from error
+        raise UsageError(f"{what} needs {package}, which is not installed: pip install 'gdjax[data]'") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -331,12 +332,27 @@ def test_frames_of_other_things_are_refused() -> None:
         tables.from_frame([1, 2], target="y")
 
 
-def test_without_the_extra_the_remedy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
-    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    with pytest.raises(GdjaxError, match=r"pip install 'gdjax\[data\]'"):
-        tables.read(tmp_path / "t.parquet", target="y")
+@pytest.mark.parametrize(
+    ("missing", "file", "said"),
+    [
+        ("pyarrow.parquet", "t.parquet", "t.parquet: Parquet needs pyarrow"),
+        ("pyarrow.ipc", "t.feather", "t.feather: Feather needs pyarrow"),
+        ("narwhals", "t.parquet", "t.parquet: Parquet needs narwhals"),
+        ("narwhals", "t.feather", "t.feather: Feather needs narwhals"),
+        ("narwhals", None, "frame: a DataFrame needs narwhals"),
+    ],
+)
+def test_without_the_extra_the_remedy_is_named(
+    missing: str, file: str | None, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = pd.DataFrame({"a": [1.0, 2.0], "y": [1.0, 2.0]})
+    frame.to_parquet(tmp_path / "t.parquet")
+    frame.to_feather(tmp_path / "t.feather")
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(GdjaxError) as caught:
+        tables.from_frame(frame, target="y") if file is None else tables.read(tmp_path / file, target="y")
+    place = "" if file is None else f"{tmp_path}/"
+    assert str(caught.value) == f"{place}{said}, which is not installed: pip install 'gdjax[data]'"
 
 
 def test_reading_leaves_the_csv_module_as_it_was(tmp_path: Path) -> None:
