@@ -48,7 +48,8 @@ def read(path: str | os.PathLike[str]) -> tuple[Arrays, dict[str, Any]] | None:
     refused: FileError | None = None
     for file in found:
         try:
-            state = load_arrays(file)
+            # it may be a stranger's file: nothing here says to delete it
+            state = load_arrays(file, remedy="name another checkpoint=")
         except FileError as error:
             refused = refused or error
             continue
@@ -56,5 +57,5 @@ def read(path: str | os.PathLike[str]) -> tuple[Arrays, dict[str, Any]] | None:
             _log.warning("%s cannot be used; resuming from the one before it, %s", path, file.name)
         return state
     if refused:
-        raise FileError(f"{refused}; delete it to start again, or name another checkpoint=") from refused
+        raise refused
     return None

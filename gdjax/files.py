@@ -67,10 +67,13 @@ def save_arrays(
     atomic_write(path, data, keep=keep)
 
 
-def load_arrays(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> tuple[Arrays, dict[str, Any]]:
+def load_arrays(
+    path: str | os.PathLike[str], *, max_bytes: int | None = None, remedy: str = "save it again with run.save(path)"
+) -> tuple[Arrays, dict[str, Any]]:
     """The arrays, each the caller's own and writable, and the metadata of a file that :func:`save_arrays` wrote.
 
-    ``max_bytes``, by default the memory of the machine, bounds the size of the file before anything is read.
+    ``max_bytes``, by default the memory of the machine, bounds the size of the file before anything is read; ``remedy``
+    is what the error says of a file that is another's, or damaged.
 
     Raises:
         FileError: no such file, not such a file, cut short, altered, or too large.
@@ -78,19 +81,19 @@ def load_arrays(path: str | os.PathLike[str], *, max_bytes: int | None = None) -
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    data = _read(path, max_bytes)
+    data = _read(path, max_bytes, remedy)
     try:
         tensors = load(data)
         header = json.loads(data[8 : 8 + struct.unpack("<Q", data[:8])[0]])["__metadata__"]
         text, expected = header["gdjax"], header["sha256"]
     except (SafetensorError, ValueError, KeyError, TypeError, RecursionError, MemoryError) as error:
-        raise FileError(f"{path}: not a gdjax file, or cut short; save it again with run.save(path)") from error
+        raise FileError(f"{path}: not a gdjax file, or cut short; {remedy}") from error
     if _checksum(tensors, text) != expected:
-        raise FileError(f"{path}: altered since it was written: its checksum is not that of its content")
+        raise FileError(f"{path}: altered since it was written: its checksum is not that of its content; {remedy}")
     try:
         return _from_tensors(tensors), json.loads(text)
     except (ValueError, KeyError, IndexError, RecursionError) as error:
-        raise FileError(f"{path}: text arrays that do not decode; save it again with run.save(path)") from error
+        raise FileError(f"{path}: text arrays that do not decode; {remedy}") from error
 
 
 def atomic_write(path: str | os.PathLike[str], data: bytes, *, keep: str | os.PathLike[str] | None = None) -> None:
@@ -195,12 +198,12 @@ def physical_memory() -> int:
         return 8 << 30
 
 
-def _read(path: str | os.PathLike[str], max_bytes: int | None) -> bytes:
+def _read(path: str | os.PathLike[str], max_bytes: int | None, remedy: str) -> bytes:
     with open_regular(path, max_bytes) as (file, size):
         head = file.read(8)
         length = struct.unpack("<Q", head)[0] if len(head) == 8 else size
         if length > min(size - 8, _HEADER_LIMIT):
-            raise FileError(f"{path}: not a gdjax file, or cut short; save it again with run.save(path)")
+            raise FileError(f"{path}: not a gdjax file, or cut short; {remedy}")
         data: bytes = head + file.read(size - 8)
     if len(data) != size:
         raise FileError(f"{path}: it shrank while it was read; try again when nothing writes to it")

@@ -92,6 +92,8 @@ def fit(
     >>> run.status, round(float(run.weights[0]), 9), round(float(run.bias), 9)
     ('converged', 2.0, 1.0)
     """
+    if min_rows is not None and groups is None:
+        raise UsageError("min_rows: there are no groups to count the rows of: pass groups=")
     if isinstance(learning_rate, str) and learning_rate == "find":
         if groups is not None or isinstance(y, Targets):
             raise UsageError('learning_rate = "find" is for one neuron: each of several has its own rate at "auto"')

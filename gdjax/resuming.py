@@ -68,7 +68,7 @@ class Keeper:
             if run.state.step.max(initial=0) > meta["steps"]:
                 raise ValueError("more steps than it may have")
         except (AttributeError, LookupError, TypeError, ValueError) as error:
-            raise FileError(f"{self.path}: a damaged checkpoint ({error!r}): delete it to start again") from error
+            raise FileError(f"{self.path}: a damaged checkpoint ({error!r}): name another checkpoint=") from error
         if differing:
             raise UsageError(
                 f"checkpoint {str(self.path)!r} is of another run: {'; '.join(differing)}: "

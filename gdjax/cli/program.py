@@ -86,7 +86,7 @@ def _run(arguments: list[str]) -> int:
 
 
 _ARGUMENT = re.compile(
-    r"""\b(target|features|by|sample_weight|categorical|missing|max_bytes|memory_limit|unseen|untrained|validation|"""
+    r"""\b(target|features|by|groups|sample_weight|categorical|missing|max_bytes|memory_limit|unseen|untrained|validation|"""
     r"""checkpoint|activation|loss)=(?:'(\w+)'|\([^)]*\))?(?![\w'"])"""
 )
 
@@ -97,7 +97,12 @@ def _as_options(message: str) -> str:
     >>> _as_options("fill it, or pass missing='drop'; raise max_bytes=")
     'fill it, or pass --missing drop; raise --max-bytes'
     """
-    return _ARGUMENT.sub(lambda m: f"--{m[1].replace('_', '-')}" + (f" {m[2]}" if m[2] else ""), message)
+
+    def option(found: re.Match[str]) -> str:
+        name = {"groups": "by"}.get(found[1], found[1].replace("_", "-"))  # of a table they are a column
+        return f"--{name}" + (f" {found[2]}" if found[2] else "")
+
+    return _ARGUMENT.sub(option, message)
 
 
 def _config(arguments: list[str]) -> Toml | None:

@@ -443,6 +443,14 @@ USE: dict[str, tuple[list[str], str]] = {
         "'a' is the sample weight",
     ),
     "a remedy in the words of the line": (["fit", "{line}", *QUICK], "name y's column with --target; columns"),
+    "checkpoint of a stranger's file": (
+        ["fit", "{line}", "--target", "y", "--checkpoint", "{zeros}", *QUICK],
+        "zeros.csv: not a gdjax file, or cut short; name another --checkpoint\n",
+    ),
+    "rows of no groups": (
+        ["fit", "{line}", "--target", "y", "--min-rows", "3", *QUICK],
+        "gdjax: min_rows: there are no groups to count the rows of: pass --by\n",
+    ),
     "checkpoint in no folder": (["fit", "{line}", "--target", "y", "--checkpoint", "no/c"], "no folder"),
     "config with sections": (["fit", "{line}", "--config", "{sections}"], "[fit]: options stand in no section"),
     "predictions of another format": (["predict", "{line}", "{line}", "-o", "p.parquet"], "as CSV or .npy"),

@@ -41,12 +41,18 @@ def test_the_one_before_stands_in(tmp_path: Path, damage: str) -> None:
     assert state[0]["w"].tolist() == [1, 1, 1]
 
 
-def test_none_that_can_be_read_is_an_error_with_the_remedy(tmp_path: Path) -> None:
-    write_three(tmp_path / "c")
+@pytest.mark.parametrize("damage", ["another's", "altered"])
+def test_none_that_can_be_read_is_an_error_with_the_remedy(tmp_path: Path, damage: str) -> None:
+    """It may be the only copy of another's data: nothing says to delete it."""
+    path = tmp_path / "c"
+    write_three(path)
     for file in tmp_path.iterdir():
-        file.write_bytes(b"no")
-    with pytest.raises(FileError, match="delete it to start again"):
-        checkpoint.read(tmp_path / "c")
+        file.write_bytes(b"no" if damage == "another's" else file.read_bytes()[:-1] + b"\x07")
+    said = {"another's": "not a gdjax file, or cut short", "altered": "altered since it was written"}[damage]
+    with pytest.raises(FileError) as caught:
+        checkpoint.read(path)
+    assert str(caught.value).startswith(f"{path}: {said}")
+    assert str(caught.value).endswith("; name another checkpoint=")
 
 
 def test_orphans_of_killed_writers_are_removed(tmp_path: Path) -> None:
