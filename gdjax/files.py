@@ -68,7 +68,10 @@ def save_arrays(
 
 
 def load_arrays(
-    path: str | os.PathLike[str], *, max_bytes: int | None = None, remedy: str = "save it again with run.save(path)"
+    path: str | os.PathLike[str],
+    *,
+    max_bytes: int | None = None,
+    remedy: str = "name one that run.save(path), or gdjax fit -o, has written",
 ) -> tuple[Arrays, dict[str, Any]]:
     """The arrays, each the caller's own and writable, and the metadata of a file that :func:`save_arrays` wrote.
 

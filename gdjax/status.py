@@ -59,10 +59,9 @@ def overflows(dtype: str, given: bool) -> str:
 def unfinished(tolerance: float, steps: int, reach: float, condition: float) -> str:
     """The reason of a neuron that ran out of steps within `reach` of its optimum; 15 sqrt(condition) is what Nesterov's
     method needed on Longley and its like."""
-    return (
-        f"not within tolerance {tolerance:g} after {steps} steps (within {reach:.1g}): raise steps; "
-        f"condition number {condition:.2g} needs about {15 * condition**0.5:.0f}"
-    )
+    about = 15 * condition**0.5
+    needs = f"; condition number {condition:.2g} needs about {about:.0f}" if about > steps else ""
+    return f"not within tolerance {tolerance:g} after {steps} steps (within {reach:.1g}): raise steps{needs}"
 
 
 SEPARABLE = "separable: no finite optimum, add l2"

@@ -22,13 +22,13 @@ __all__ = ["open_csv"]
 _CHUNK = 1 << 15  # rows that are converted at a time
 _COLUMNS = 100_000
 _MAGIC = {
-    b"PK\x03\x04": "a zip archive (npz, xlsx)",
+    b"PK\x03\x04": "a zip archive; name an npz .npz, export a sheet as CSV in UTF-8",
     b"\x93NUMPY": "a npy file",
     b"PAR1": "a Parquet file",
     b"ARROW1": "a Feather file",
     b"\x1f\x8b": "compressed by gzip; unpack it",
-    b"\x89HDF": "an HDF5 file",
-    b"SQLite": "an SQLite data base",
+    b"\x89HDF": "an HDF5 file; export it as CSV in UTF-8",
+    b"SQLite": "an SQLite data base; export it as CSV in UTF-8",
     b"\xff\xfe": "UTF-16 text; save it as UTF-8",
     b"\xfe\xff": "UTF-16 text; save it as UTF-8",
 }
@@ -120,7 +120,8 @@ class _Csv:
 def _check_text(label: str, head: bytes) -> None:
     for magic, what in _MAGIC.items():
         if head.startswith(magic):
-            raise FileError(f"{label}: not CSV but {what}; give it the ending that says so")
+            remedy = "" if ";" in what else "; give it the ending that says so"
+            raise FileError(f"{label}: not CSV but {what}{remedy}")
     if b"\0" in head:
         raise FileError(f"{label}: a binary file, not CSV; export it as CSV in UTF-8")
 

@@ -175,6 +175,8 @@ def _features(
     twice = first_twice(chosen)
     if twice is not None:
         raise UsageError(f"features: {twice!r} stands twice; name it once")
+    if features is not None and not chosen:
+        raise UsageError("features: none is named; name one, or leave it out for all other columns")
     if not chosen:
         raise DataError(f"{source.label}: no features; the table needs a column besides {_listed(parts)}")
     return chosen

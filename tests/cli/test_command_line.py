@@ -413,7 +413,11 @@ USE: dict[str, tuple[list[str], str]] = {
     "no config": (["fit", "{line}", "--config", "none.toml"], "none.toml: no such file"),
     "config without a name": (["fit", "{line}", "--config"], "--config: name a TOML file"),
     "config no TOML": (["fit", "{line}", "--config", "{line}"], "not TOML"),
-    "predict no run": (["predict", "{line}", "{line}"], "not a gdjax file"),
+    "predict no run": (
+        ["predict", "{line}", "{line}"],
+        "not a gdjax file, or cut short; name one that run.save(path), or gdjax fit -o, has written\n",
+    ),
+    "features of none": (["fit", "{line}", "--target", "y", "--features", ""], "features: none is named"),
     "sweep by groups": (["sweep", "{line}", "--target", "y", "--by", "a"], "gdjax fit --by"),
     "sweep of a table that has groups": (["sweep", "{groups}"], "it has groups, and a sweep one set of samples"),
     "sweep by folds and a table": (

@@ -169,6 +169,17 @@ def test_a_start_far_above_is_no_divergence(backend_name):
     assert heavy.cost < 2 * y.var()
 
 
+def test_a_need_of_fewer_steps_than_were_taken_is_not_told(backend_name):
+    X, y = data()
+    options = {"method": "plain", "learning_rate": 1e-4, "backend": backend_name}  # of a condition number near 1
+    run = gdjax.fit(Neuron("identity"), X, y, steps=500, **options)
+    assert run.status == "max_steps"
+    assert run.reason.startswith("not within tolerance 1e-09 after 500 steps (within ")
+    assert run.reason.endswith("): raise steps")
+    few = gdjax.fit(Neuron("identity"), X, y, steps=5, **options)
+    assert "): raise steps; condition number 1" in few.reason
+
+
 def test_what_overflows_at_its_start_is_told_so(backend_name):
     X, y = data()
     narrow = [(1e20 * a).astype(np.float32) for a in (X, y)]  # whose squares are 1e40, and float32 ends at 3.4e38
