@@ -127,8 +127,14 @@ class Judge:
         before, on.run.cost[neuron] = float(on.run.cost[neuron]), cost
         if not on.slab.formula.activation.kinks or not on.slab.formula.bound_holds:
             return False
-        granted = norm * norm / (2 * float(on.bound.largest[row]))
+        # a rate that was given may be far below 1 / L: so little is granted then
+        rate = min(float(on.run.state.rate[neuron]) * self._factor(neuron), 1 / float(on.bound.largest[row]))
+        granted = norm * norm * rate / 2
         return granted > 100 * self.eps * abs(cost) and before - cost < granted
+
+    def _factor(self, neuron: int) -> float:
+        """The schedule's at the last step."""
+        return float(self.on.descent.schedule.factors(max(0, int(self.on.run.state.step[neuron]) - 1), 1)[0])
 
     def _certificate(self, rows: np.ndarray, theta: np.ndarray, seen: Examination) -> Certificate:
         slab = self.on.slab
@@ -190,7 +196,10 @@ class Judge:
             reason = st.ROUNDING
         else:
             reach = norm / (mu * size) if mu * size > 0 else float("inf")
-            reason = st.unfinished(descent.tolerance, descent.steps, reach, condition)
+            stable = st.stable_step(descent.method, float(on.bound.largest[row]))
+            neuron = int(on.slab.neurons[row])
+            slow = not on.automatic[row] and stable is not None and 10 * on.run.state.rate[neuron] < stable
+            reason = st.unfinished(descent.tolerance, descent.steps, reach, condition, stable if slow else None)
         self._end(row, st.MAX_STEPS, reason, theta, float(seen.cost[i]))
 
     def _separable(self, row: int, theta: np.ndarray) -> bool:

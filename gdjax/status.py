@@ -56,12 +56,13 @@ def overflows(dtype: str, given: bool) -> str:
     return f"the cost overflows {dtype} where it starts: {remedy}{wider}; the starting parameters are given back"
 
 
-def unfinished(tolerance: float, steps: int, reach: float, condition: float) -> str:
+def unfinished(tolerance: float, steps: int, reach: float, condition: float, stable: float | None) -> str:
     """The reason of a neuron that ran out of steps within `reach` of its optimum; 15 sqrt(condition) is what Nesterov's
-    method needed on Longley and its like."""
+    method needed on Longley and its like; `stable`: the largest stable rate, where the given one is far below."""
     about = 15 * condition**0.5
     needs = f"; condition number {condition:.2g} needs about {about:.0f}" if about > steps else ""
-    return f"not within tolerance {tolerance:g} after {steps} steps (within {reach:.1g}): raise steps{needs}"
+    remedy = "raise steps" if stable is None else f"raise learning_rate, of which {stable:.4g} is the largest stable"
+    return f"not within tolerance {tolerance:g} after {steps} steps (within {reach:.1g}): {remedy}{needs}"
 
 
 SEPARABLE = "separable: no finite optimum, add l2"

@@ -171,13 +171,24 @@ def test_a_start_far_above_is_no_divergence(backend_name):
 
 def test_a_need_of_fewer_steps_than_were_taken_is_not_told(backend_name):
     X, y = data()
-    options = {"method": "plain", "learning_rate": 1e-4, "backend": backend_name}  # of a condition number near 1
-    run = gdjax.fit(Neuron("identity"), X, y, steps=500, **options)
+    options = {"method": "plain", "learning_rate": 0.1, "backend": backend_name}  # of a condition number near 1
+    run = gdjax.fit(Neuron("identity"), X, y, steps=40, **options)
     assert run.status == "max_steps"
-    assert run.reason.startswith("not within tolerance 1e-09 after 500 steps (within ")
+    assert run.reason.startswith("not within tolerance 1e-09 after 40 steps (within ")
     assert run.reason.endswith("): raise steps")
     few = gdjax.fit(Neuron("identity"), X, y, steps=5, **options)
     assert "): raise steps; condition number 1" in few.reason
+
+
+@pytest.mark.parametrize("rate", [1e-300, 1e-5, schedules.step(1e-4, every=100, decay=0.01)])
+def test_a_rate_far_too_low_is_not_called_a_kink(backend_name, rate):
+    X, y = data()
+    run = gdjax.fit(Neuron(), X, y - 1, method="plain", learning_rate=rate, steps=1000, backend=backend_name)
+    assert (run.status, run.steps) == ("max_steps", 1000)
+    # 2 / L, L twice the largest eigenvalue of the Gram matrix of standardised columns and a bias
+    standard = np.c_[(X - X.mean(axis=0)) / X.std(axis=0), np.ones(len(X))]
+    stable = 1 / np.linalg.eigvalsh(standard.T @ standard / len(X))[-1]
+    assert run.reason.endswith(f"raise learning_rate, of which {stable:.4g} is the largest stable")
 
 
 def test_what_overflows_at_its_start_is_told_so(backend_name):
