@@ -121,9 +121,10 @@ class Slab:
     def examine(self, rows: np.ndarray, theta: np.ndarray, *, hessian: bool = False, eps: float = 0.0) -> Examination:
         """Cost, gradient and curvature of the neurons `rows` (A',) at theta (A', P), in float64, by the one formula."""
         parts = self._parts(len(rows)) if hessian else []
-        if len(parts) <= 1:
-            return self._examine(rows, theta, hessian, eps)
-        seen = [self._examine(rows[at], theta[at], True, eps) for at in parts]
+        with np.errstate(over="ignore", invalid="ignore"):
+            if len(parts) <= 1:
+                return self._examine(rows, theta, hessian, eps)
+            seen = [self._examine(rows[at], theta[at], True, eps) for at in parts]
         cost, gradient, noise, opened = (np.concatenate(part) for part in zip(*(s[:-1] for s in seen), strict=True))
         spectra = [s.spectrum for s in seen if s.spectrum is not None]
         return Examination(cost, gradient, noise, opened, _joined(spectra))
@@ -143,29 +144,28 @@ class Slab:
         cost, noise, opened = np.zeros(count), np.zeros(count), np.zeros(count)
         gradient = np.zeros((count, size))
         matrix = np.zeros((count, size, size)) if hessian and size <= DENSE else None
-        with np.errstate(over="ignore", invalid="ignore"):
-            for x, t, s in self.samples.of(rows).blocks(count):
+        for x, t, s in self.samples.of(rows).blocks(count):
+            if self.shared:
+                t, s = of_sets(t, self.fold[rows]), of_sets(s, self.fold[rows])
+            w, b = inner[:, :-1], inner[:, -1:]
+            z = (w @ x.T if self.shared else np.matmul(x, w[:, :, None])[:, :, 0]) + b
+            part, residual, _ = weighed(z, t, s)
+            cost += part
+            opened += (s * (z > 0)).sum(axis=1)
+            augmented = np.concatenate([x, np.ones((*x.shape[:-1], 1))], axis=-1)
+            if self.shared:
+                gradient += residual @ augmented
+                noise += np.abs(residual) @ np.sqrt((augmented**2).sum(axis=-1))
+            else:
+                gradient += np.matmul(residual[:, None, :], augmented)[:, 0]
+                noise += (np.abs(residual) * np.sqrt((augmented**2).sum(axis=-1))).sum(axis=1)
+            if matrix is not None:
+                h = np.where(s > 0, s * second_derivative(pointwise.slope, z, t), 0.0)
                 if self.shared:
-                    t, s = of_sets(t, self.fold[rows]), of_sets(s, self.fold[rows])
-                w, b = inner[:, :-1], inner[:, -1:]
-                z = (w @ x.T if self.shared else np.matmul(x, w[:, :, None])[:, :, 0]) + b
-                part, residual, _ = weighed(z, t, s)
-                cost += part
-                opened += (s * (z > 0)).sum(axis=1)
-                augmented = np.concatenate([x, np.ones((*x.shape[:-1], 1))], axis=-1)
-                if self.shared:
-                    gradient += residual @ augmented
-                    noise += np.abs(residual) @ np.sqrt((augmented**2).sum(axis=-1))
+                    for k in range(count):
+                        matrix[k] += (augmented * h[k][:, None]).T @ augmented
                 else:
-                    gradient += np.matmul(residual[:, None, :], augmented)[:, 0]
-                    noise += (np.abs(residual) * np.sqrt((augmented**2).sum(axis=-1))).sum(axis=1)
-                if matrix is not None:
-                    h = np.where(s > 0, s * second_derivative(pointwise.slope, z, t), 0.0)
-                    if self.shared:
-                        for k in range(count):
-                            matrix[k] += (augmented * h[k][:, None]).T @ augmented
-                    else:
-                        matrix += np.matmul((augmented * h[:, :, None]).transpose(0, 2, 1), augmented)
+                    matrix += np.matmul((augmented * h[:, :, None]).transpose(0, 2, 1), augmented)
         total = self.total[self.fold[rows]]
         cost, noise, opened = cost / total, noise / total, opened / total
         gradient = unfold(gradient / total[:, None], self.inner_shift[rows], self.inner_scale[rows])

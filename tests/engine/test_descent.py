@@ -198,6 +198,10 @@ def test_what_overflows_at_its_start_is_told_so(backend_name):
     assert run.status == "diverged"
     assert run.reason.startswith("the cost overflows float32 where it starts: rescale y, or take float64;")
     assert gdjax.fit(Neuron("identity"), *narrow, dtype="float64", backend=backend_name).status == "converged"
+    given = gdjax.fit(Neuron("exp"), X, y, init=Params(np.full(3, 1e3), 0.0), backend=backend_name)
+    assert given.reason == (
+        "the cost overflows float64 where it starts: start nearer, by init; the starting parameters are given back"
+    )
 
 
 def test_a_direction_small_beside_the_penalty_is_not_null(backend_name):
