@@ -96,7 +96,7 @@ def _neighbours(backend: Backend) -> None:
         problem, state, knobs = setting(backend, rule, shared=False, neurons=70)
         poisoned = problem._replace(X=problem.X.copy())
         poisoned.X[10] = np.nan
-        chunk, count = make_chunk(25), len(problem.theta)
+        chunk, count = make_chunk(STEPS), len(problem.theta)
         everyone = np.arange(count)
         together = backend.descend(ARTICLE, rule, problem.on(backend), everyone, state, knobs, chunk)[0]
 
@@ -124,26 +124,26 @@ def _neighbours(backend: Backend) -> None:
 @check("each ends as it should: stationary, diverged, out of steps")
 def _endings(backend: Backend) -> None:
     rule = Rule("plain")
-    problem, state, knobs = setting(backend, rule, shared=False, neurons=4)
+    problem, state, knobs = setting(backend, rule, shared=False)
     rate = state.rate.copy()
     rate[1] = 1e6
-    limit = np.array([2**30, 2**30, 3, 2**30], np.int32)
-    threshold = np.array([np.finfo(backend.dtype).max, -1, -1, -1], backend.dtype)
-    ceiling = np.full(4, 1e6, backend.dtype)
+    limit = np.array([2**30, 2**30, 3, 2**30, 2**30], np.int32)
+    threshold = np.array([np.finfo(backend.dtype).max, -1, -1, -1, -1], backend.dtype)
+    ceiling = np.full(5, 1e6, backend.dtype)
     knobs = knobs._replace(limit=limit, threshold=threshold, ceiling=ceiling)
     state = state._replace(rate=rate)
     with np.errstate(all="ignore"):
         after, trace = backend.descend(
-            ARTICLE, rule, problem.on(backend), np.arange(4), state, knobs, make_chunk(10, trace=True)
+            ARTICLE, rule, problem.on(backend), np.arange(5), state, knobs, make_chunk(10, trace=True)
         )
-    np.testing.assert_array_equal(after.phase, [STATIONARY, DIVERGED, EXHAUSTED, RUNNING])
-    np.testing.assert_array_equal(after.step[[0, 2, 3]], [0, 3, 10])
+    np.testing.assert_array_equal(after.phase, [STATIONARY, DIVERGED, EXHAUSTED, RUNNING, RUNNING])
+    np.testing.assert_array_equal(after.step[[0, 2, 3, 4]], [0, 3, 10, 10])
     assert after.step[1] < 10, "a diverged neuron went on"
     same_bits("a stationary neuron moved", after.point[0], state.point[0])
     assert np.isfinite(after.best).all(), "the best parameters are not finite"
     assert np.isfinite(after.best_cost[1]), "the best cost of a diverged neuron is not finite"
     assert trace is not None
-    assert np.shape(trace) == (10, 4), f"trace of shape {np.shape(trace)}"
+    assert np.shape(trace) == (10, 5), f"trace of shape {np.shape(trace)}"
     again, _ = backend.descend(
         ARTICLE, rule, problem.on(backend), np.arange(3), first_rows(after, 3), first_knobs(knobs, 3), make_chunk(5)
     )
