@@ -15,7 +15,7 @@ from gdjax.formulas import Formula
 from gdjax.protocol import Chunk
 from gdjax.rule import RUNNING, STATIONARY, Knobs, Rule, State, make_advance
 from gdjax.samples import Samples, block_sums, has_folds, plainly
-from gdjax_jax.compiling import compiled
+from gdjax_jax.compiling import WIDE, compiled
 from gdjax_jax.lone import barrier, matmul
 from gdjax_jax.packing import Layout, Packed, layout_of, pack, unpack
 from gdjax_jax.scope import scope
@@ -27,7 +27,12 @@ TILE_BYTES = 1 << 18
 STEPS = 100
 """Steps that a program has room for; how many it takes is traced."""
 
-cost_and_gradient = compiled(evaluate, static_argnums=(0, 3))
+QUICK_SHARED, QUICK_OWN = 1 << 16, 1 << 20
+"""Bytes of X that programs compiled quickly go through as fast: a tile of a fleet is in cache in any case."""
+
+cost_and_gradient = compiled(
+    evaluate, lambda formula, theta, *rest: len(theta), QUICK_SHARED, WIDE, static_argnums=(0, 3)
+)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -131,7 +136,14 @@ class Given(NamedTuple):
     """() how many of `factors` count."""
 
 
-@partial(compiled, static_argnums=0, donate_argnums=3)
+@partial(
+    compiled,
+    neurons=lambda plan, samples, fold, state, *rest: len(state.real),
+    most=QUICK_SHARED,
+    large=WIDE,
+    static_argnums=0,
+    donate_argnums=3,
+)
 def chunk_shared(
     plan: Plan, samples: Samples, fold: Any, state: Packed, knobs: Packed, given: Given, batches: jax.Array | None
 ) -> tuple[Packed, jax.Array | None]:
@@ -139,7 +151,7 @@ def chunk_shared(
     return _packed_steps(plan, samples.take(fold), state, knobs, given, batches)
 
 
-@partial(jax.jit, static_argnums=0, donate_argnums=4)
+@partial(compiled, neurons=lambda *arguments: 1, most=QUICK_OWN, static_argnums=0, donate_argnums=4)
 def chunk_own(
     plan: Plan,
     samples: Samples,
