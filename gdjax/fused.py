@@ -116,6 +116,10 @@ class _Graph:
             return self._number(args[0])
         if op == "*" and 1.0 in constants and not truth:
             return self._number(args[1 - constants.index(1.0)])
+        if op == "*" and not truth:  # NumPy multiplies by truths as by 1 and 0: a call less
+            truths = [a for a in args if self.nodes[a].function is _cast]
+            if len(truths) == 1:
+                args = tuple(self.nodes[a].args[0] if a in truths else a for a in args)
         if op == "**" and constants[1] == 2.0:
             return self._add(Node(np.square, args[:1]))
         function = UFUNCS.get(op) or getattr(np, op, None)

@@ -76,17 +76,18 @@ def block_sums(
     """The sums of a block of rows: weight * cost (K,), and weight * d cost / d theta (K, P).
 
     Equations 23 and 32 of the derivation for any formula: with r_i = weight_i d cost_i / dz_i the weights' part is
-    sum_i r_i x_i and the bias' part sum_i r_i. Shapes are those of `Samples`. `summed` is what `plainly` gives or
-    a backend's own way to do that, `matmul` its own way to do what `xp.matmul` does.
+    sum_i r_i x_i and the bias' part sum_i r_i. Shapes are those of `Samples`; of one neuron, with theta (P,) and y and
+    weight (n,), they are without K. `summed` is what `plainly` gives or a backend's own way to do that, `matmul` its
+    own way to do what `xp.matmul` does.
     """
     dot = matmul or xp.matmul
-    w, b = theta[:, :-1], theta[:, -1:]
+    w, b = theta[..., :-1], theta[..., -1:]
     shared = X.ndim == 2
     z = dot(w, X.T) if shared else dot(X, w[:, :, None])[:, :, 0]
     z += b
     cost, residual, slope = summed(z, of_sets(y, fold), of_sets(weight, fold))
     slopes = dot(residual, X) if shared else dot(residual[:, None, :], X)[:, 0, :]
-    return cost, xp.concat((slopes, slope[:, None]), axis=-1)
+    return cost, xp.concat((slopes, slope[..., None]), axis=-1)
 
 
 def weighted(

@@ -4,14 +4,14 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from gdjax.cores import cores
 from gdjax.formulas import Formula
 from gdjax.fused import fused
-from gdjax.samples import Samples, block_sums, has_folds
+from gdjax.samples import Samples, block_sums, has_folds, of_sets
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -67,12 +67,15 @@ def _range_sums(formula: Formula, theta: np.ndarray, samples: Samples, part: ran
     summed = fused(formula, has_folds(weight, fold))
     cost, gradient = np.zeros(len(theta), theta.dtype), np.zeros_like(theta)
     block = _block_rows(min(len(theta), NEURONS), X)
+    tiles: Sequence[Any] = [slice(first, first + NEURONS) for first in range(0, len(theta), NEURONS)]
+    if len(theta) == 1:  # as a vector: fewer and shorter calls, so that threads wait less for each other's
+        tiles, its = [0], None if fold is None else fold[0]
+        y, weight, fold = of_sets(y, its).reshape(-1), of_sets(weight, its).reshape(-1), None
     for start in range(part.start, part.stop, block):
         at = slice(start, min(part.stop, start + block))
-        for first in range(0, len(theta), NEURONS):
-            some = slice(first, first + NEURONS)
+        for some in tiles:
             folds = None if fold is None else fold[some]
-            c, g = block_sums(np, summed, theta[some], X[at], y[..., at], weight[:, at], folds)
+            c, g = block_sums(np, summed, theta[some], X[at], y[..., at], weight[..., at], folds)
             cost[some] += c
             gradient[some] += g
     return cost, gradient
