@@ -183,7 +183,12 @@ class Judge:
 
     def _end_unfinished(self, row: int, theta: np.ndarray, seen: Examination, proof: Certificate, i: int) -> None:
         on, descent = self.on, self.on.descent
-        if not on.automatic[row] and seen.cost[i] > on.no_model[row]:
+        neuron = int(on.slab.neurons[row])
+        rate, stable = float(on.run.state.rate[neuron]), st.stable_step(descent.method, float(on.bound.largest[row]))
+        # from a start far above it may be on its way down: at a stable rate in swings, else at its best or near it
+        calm = stable is not None and on.slab.formula.bound_holds and rate < stable
+        most = max(on.no_model[row], 2 * float(on.run.state.best_cost[neuron]))
+        if not on.automatic[row] and not calm and seen.cost[i] > most:
             self._end_diverged(row)
             return
         norm, mu, size, condition = (float(a[i]) for a in proof)
@@ -196,9 +201,7 @@ class Judge:
             reason = st.ROUNDING
         else:
             reach = norm / (mu * size) if mu * size > 0 else float("inf")
-            stable = st.stable_step(descent.method, float(on.bound.largest[row]))
-            neuron = int(on.slab.neurons[row])
-            slow = not on.automatic[row] and stable is not None and 10 * on.run.state.rate[neuron] < stable
+            slow = not on.automatic[row] and stable is not None and 10 * rate < stable
             reason = st.unfinished(descent.tolerance, descent.steps, reach, condition, stable if slow else None)
         self._end(row, st.MAX_STEPS, reason, theta, float(seen.cost[i]))
 

@@ -76,7 +76,7 @@ class Training:
 
     @cached_property
     def no_model(self) -> np.ndarray:
-        """(A,) what no model at all costs, twice: more than that, after steps at a given rate, is divergence."""
+        """(A,) what no model at all costs, twice: more, after steps at a given rate, is divergence where it went up."""
         return 2 * np.maximum(self.dead_cost, self.deviation**2)
 
     def waiting(self) -> np.ndarray:

@@ -169,6 +169,19 @@ def test_a_start_far_above_is_no_divergence(backend_name):
     assert heavy.cost < 2 * y.var()
 
 
+@pytest.mark.parametrize("method", ["plain", "momentum", "nesterov", "adam"])
+def test_a_descent_from_far_above_that_ran_out_of_steps_is_no_divergence(backend_name, method):
+    X, y = data()
+    options = {"method": method, "learning_rate": 0.01, "backend": backend_name}
+    start = Params(np.full(3, 1e6), 0.0)
+    run = gdjax.fit(Neuron("identity"), X, y, init=start, steps=20, **options)
+    assert (run.status, run.steps) == ("max_steps", 20)
+    assert run.reason.startswith("not within tolerance 1e-09 after 20 steps")
+    assert run.cost < ((X @ start.weights - y) ** 2).mean()
+    heavy = gdjax.fit(Neuron("identity", l2=10), X, y, init=Params(np.full(3, 30.0), 0.0), steps=20, **options)
+    assert heavy.status == "max_steps"
+
+
 def test_a_need_of_fewer_steps_than_were_taken_is_not_told(backend_name):
     X, y = data()
     options = {"method": "plain", "learning_rate": 0.1, "backend": backend_name}  # of a condition number near 1
