@@ -18,6 +18,8 @@ from gdjax_jax import programs
 from gdjax_jax.scope import scope
 from gdjax_jax.sums import AXIS, P, beside, mesh_of
 
+LARGE, ALIGNED = 1 << 20, 64
+
 SPREAD_BYTES = 1 << 23
 """Data of fewer bytes stays on one device: the devices would wait for each other longer than they compute."""
 
@@ -63,7 +65,7 @@ class JaxBackend:
             x = np.asarray(x)
             dtype = self._dtype_of(x)
             # a view that nobody may write to cannot change under us
-            kept = x.astype(dtype) if x.dtype != dtype or x.flags.writeable else x
+            kept = _copied(x, dtype) if x.dtype != dtype or x.flags.writeable else x
             return jax.device_put(kept, self._place(kept))
 
     def to_numpy(self, x: Any) -> np.ndarray:
@@ -119,3 +121,15 @@ class JaxBackend:
                 f"backend 'jax': no device {self.device!r} here: pass one of {here}, or install the extra for it "
                 "(cuda12, cuda13, tpu)"
             ) from error
+
+
+def _copied(x: np.ndarray, dtype: Any) -> np.ndarray:
+    """A copy where XLA on CPU takes it as it is: what begins at no multiple of 64 bytes it copies again."""
+    size = x.size * dtype.itemsize
+    if size < LARGE:
+        return x.astype(dtype)
+    memory = np.empty(size + ALIGNED, np.uint8)
+    start = -memory.ctypes.data % ALIGNED
+    copy = memory[start : start + size].view(dtype).reshape(x.shape)
+    np.copyto(copy, x, casting="unsafe")
+    return copy

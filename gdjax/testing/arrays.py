@@ -36,7 +36,7 @@ def _asarray(backend: Backend) -> None:
 
 @check("asarray never aliases the caller's memory")
 def _no_alias(backend: Backend) -> None:
-    for count in (1, 7, 4096):
+    for count in (1, 7, 4096, 1 << 18):
         for offset in range(0, 64, 16):
             raw = np.zeros(8 * count + 128, np.uint8)
             begin = -raw.ctypes.data % 64 + offset

@@ -174,3 +174,29 @@ def test_it_may_run_out_in_any_look_at_the_neurons(call: int, monkeypatch: pytes
     assert next(calls) > call
     for name in ("weights", "bias", "cost", "steps", "status"):
         assert getattr(parts, name).tolist() == getattr(whole, name).tolist(), name
+
+
+COPIED = """
+import sys
+import numpy as np
+import gdjax
+
+def peak():
+    return int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])
+
+backend = gdjax.backend(sys.argv[1], dtype="float32")
+backend.asarray(np.ones((1 << 19, 3)))  # imports, and takes what it takes
+x = np.ones((1 << 20, 32), sys.argv[2])
+before = peak()
+held = backend.asarray(x)
+backend.to_numpy(held)  # waits for it
+print((peak() - before) * 1024 / (4 * x.size), held.shape)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="VmHWM is Linux's")
+@pytest.mark.parametrize("given", ["float32", "float64"])
+def test_data_is_copied_once(given: str, backend_name: str) -> None:
+    run = [sys.executable, "-c", COPIED, backend_name, given]
+    copies, shape = subprocess.run(run, capture_output=True, text=True, check=True).stdout.split(maxsplit=1)
+    assert (0.5 < float(copies) < 1.25, shape.strip()) == (True, "(1048576, 32)")
