@@ -186,7 +186,8 @@ class Judge:
         neuron = int(on.slab.neurons[row])
         rate, stable = float(on.run.state.rate[neuron]), st.stable_step(descent.method, float(on.bound.largest[row]))
         # from a start far above it may be on its way down: at a stable rate in swings, else at its best or near it
-        calm = stable is not None and on.slab.formula.bound_holds and rate < stable
+        steepest = rate * max(1.0, self._factor(neuron))
+        calm = stable is not None and on.slab.formula.bound_holds and steepest < stable
         most = max(on.no_model[row], 2 * float(on.run.state.best_cost[neuron]))
         if not on.automatic[row] and not calm and seen.cost[i] > most:
             self._end_diverged(row)

@@ -182,6 +182,17 @@ def test_a_descent_from_far_above_that_ran_out_of_steps_is_no_divergence(backend
     assert heavy.status == "max_steps"
 
 
+@pytest.mark.parametrize("rising", [False, True])
+def test_a_rise_that_its_steps_end_before_all_bounds_is_divergence(backend_name, rising):
+    X, y = data()
+    rate, steps = (schedules.step(0.1, every=10, decay=20.0), 14) if rising else (2.0, 4)
+    for start in (None, Params(np.full(3, 1e3), 0.0)):
+        options = {"method": "plain", "learning_rate": rate, "init": start, "steps": steps, "backend": backend_name}
+        run = gdjax.fit(Neuron("identity"), X, y, **options)
+        assert (run.status, run.steps) == ("diverged", steps)
+        assert run.reason.startswith(f"diverged at step {steps} with learning_rate ")
+
+
 def test_a_need_of_fewer_steps_than_were_taken_is_not_told(backend_name):
     X, y = data()
     options = {"method": "plain", "learning_rate": 0.1, "backend": backend_name}  # of a condition number near 1
