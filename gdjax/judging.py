@@ -172,11 +172,18 @@ class Judge:
                 )
                 self._end(int(rows[i]), st.MAX_STEPS, reason, on.given_back(neurons[i : i + 1])[0])
 
+    def _stable(self, row: int) -> float | None:
+        """The largest stable rate, None where the curvature has no bound or a batch may have more of it."""
+        on = self.on
+        if not (on.whole and on.slab.formula.bound_holds):
+            return None
+        return st.stable_step(on.descent.method, float(on.bound.largest[row]))
+
     def _end_diverged(self, row: int) -> None:
         on, run, neuron = self.on, self.on.run, int(self.on.slab.neurons[row])
         if np.isfinite(run.state.best_cost[neuron]):
             step, rate = int(run.state.step[neuron]), float(run.state.rate[neuron])
-            reason = st.diverged(step, rate, on.descent.method, float(on.bound.largest[row]))
+            reason = st.diverged(step, rate, self._stable(row))
         else:
             reason = st.overflows(on.problem.dtype, on.given)
         self._end(row, st.DIVERGED, reason, run.state.best[neuron].astype(np.float64))
@@ -184,10 +191,9 @@ class Judge:
     def _end_unfinished(self, row: int, theta: np.ndarray, seen: Examination, proof: Certificate, i: int) -> None:
         on, descent = self.on, self.on.descent
         neuron = int(on.slab.neurons[row])
-        rate, stable = float(on.run.state.rate[neuron]), st.stable_step(descent.method, float(on.bound.largest[row]))
+        rate, stable = float(on.run.state.rate[neuron]), self._stable(row)
         # from a start far above it may be on its way down: at a stable rate in swings, else at its best or near it
-        steepest = rate * max(1.0, self._factor(neuron))
-        calm = stable is not None and on.slab.formula.bound_holds and steepest < stable
+        calm = stable is not None and rate * max(1.0, self._factor(neuron)) < stable
         most = max(on.no_model[row], 2 * float(on.run.state.best_cost[neuron]))
         if not on.automatic[row] and not calm and seen.cost[i] > most:
             self._end_diverged(row)

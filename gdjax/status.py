@@ -42,10 +42,11 @@ def stable_step(method: object, largest: float) -> float | None:
     return factor / largest if factor is not None and largest > 0 else None
 
 
-def diverged(step: int, rate: float, method: object, largest: float) -> str:
-    """The reason of a neuron whose cost left all bounds."""
-    stable = stable_step(method, largest)
-    advice = "lower learning_rate" if stable is None else f"the largest stable learning_rate is {stable:.4g}"
+def diverged(step: int, rate: float, stable: float | None) -> str:
+    """The reason of a neuron whose cost left all bounds; `stable`: the largest stable rate, if there is one."""
+    # one below it diverges where a schedule raises it
+    known = stable is not None and stable <= rate
+    advice = f"the largest stable learning_rate is {stable:.4g}" if known else "lower learning_rate"
     return f"diverged at step {step} with learning_rate {rate:.4g}: {advice}; the best finite parameters are given back"
 
 

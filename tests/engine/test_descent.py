@@ -191,6 +191,24 @@ def test_a_rise_that_its_steps_end_before_all_bounds_is_divergence(backend_name,
         run = gdjax.fit(Neuron("identity"), X, y, **options)
         assert (run.status, run.steps) == ("diverged", steps)
         assert run.reason.startswith(f"diverged at step {steps} with learning_rate ")
+        assert ("lower learning_rate" in run.reason) == rising, "a rate that diverged is not said to be stable"
+
+
+@pytest.mark.parametrize("method", ["plain", "momentum"])
+def test_no_rate_is_called_stable_where_the_curvature_has_no_bound(backend_name, method):
+    """That of exp grows with its prediction: 0.01 diverges from one start and is slow from another."""
+    X, y = data()
+    options = {"method": method, "steps": 20, "backend": backend_name}
+    counts, neuron = np.floor(np.maximum(y, 0)), Neuron("exp", "poisson")
+    far = gdjax.fit(neuron, X, counts, init=Params(np.full(3, 5.0), 0.0), learning_rate=0.01, **options)
+    assert far.status == "diverged"
+    slow = gdjax.fit(neuron, X, counts, learning_rate=1e-4, **options)
+    assert slow.status == "max_steps"
+    # of a batch the curvature may be higher than of all rows
+    small = gdjax.fit(Neuron("identity"), X, y, learning_rate=0.9, batch_size=1, **{**options, "steps": 2000})
+    assert small.status == "diverged"
+    for run in (far, slow, small):
+        assert "stable" not in run.reason
 
 
 def test_a_need_of_fewer_steps_than_were_taken_is_not_told(backend_name):
