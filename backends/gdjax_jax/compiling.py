@@ -1,4 +1,4 @@
-"""Programs as XLA compiles them on CPU: quickly where there is little to compute, else with the machine's vectors."""
+"""Programs as XLA compiles them on CPU: with vectors as wide as the machine's, and soon where there is little to do."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -17,17 +17,15 @@ WIDE = {"xla_cpu_prefer_vector_width": 512}
 
 
 def compiled(
-    function: Callable[..., Any], neurons: Callable[..., int], most: int, large: Any = None, **options: Any
+    function: Callable[..., Any], neurons: Callable[..., int], most: int, asked: Any = None, **options: Any
 ) -> Callable[..., Any]:
-    """`jax.jit(function, **options)` of a function of `Samples`.
+    """`jax.jit(function, **options)` of a function of `Samples`, compiled on CPU with what is `asked` of XLA.
 
-    On CPU it is compiled with `QUICK` where X, read once by each of the `neurons(*arguments)` that share it, comes to
-    `most` bytes, and with `large` beyond.
+    Where X, read once by each of the `neurons(*arguments)` that share it, comes to `most` bytes, `QUICK` is asked too.
     """
     anywhere = jax.jit(function, **options)
-    programs = {
-        little: jax.jit(function, compiler_options=way, **options) for little, way in ((True, QUICK), (False, large))
-    }
+    ways = {True: {**(asked or {}), **QUICK}, False: asked}
+    programs = {little: jax.jit(function, compiler_options=way, **options) for little, way in ways.items()}
 
     @wraps(function)
     def call(*arguments: Any) -> Any:

@@ -140,7 +140,7 @@ class Given(NamedTuple):
     compiled,
     neurons=lambda plan, samples, fold, state, *rest: len(state.real),
     most=QUICK_SHARED,
-    large=WIDE,
+    asked=WIDE,
     static_argnums=0,
     donate_argnums=3,
 )
