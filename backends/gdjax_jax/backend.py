@@ -19,6 +19,7 @@ from gdjax_jax.scope import scope
 from gdjax_jax.sums import AXIS, P, beside, mesh_of
 
 LARGE, ALIGNED = 1 << 20, 64
+"""Bytes from which a second copy counts, and what XLA on CPU wants an array's address to be a multiple of."""
 
 SPREAD_BYTES = 1 << 23
 """Data of fewer bytes stays on one device: the devices would wait for each other longer than they compute."""
@@ -124,7 +125,7 @@ class JaxBackend:
 
 
 def _copied(x: np.ndarray, dtype: Any) -> np.ndarray:
-    """A copy where XLA on CPU takes it as it is: what begins at no multiple of 64 bytes it copies again."""
+    """A copy that XLA on CPU takes as it is, where it would copy large data again for its address."""
     size = x.size * dtype.itemsize
     if size < LARGE:
         return x.astype(dtype)

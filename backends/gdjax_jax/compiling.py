@@ -32,7 +32,7 @@ def compiled(
         samples = next(a for a in arguments if isinstance(a, Samples))
         traced = any(isinstance(a, jax.core.Tracer) for a in (*arguments, *samples))
         if not traced and isinstance(samples.X, jax.Array) and {d.platform for d in samples.X.devices()} == {"cpu"}:
-            little = samples.X.nbytes * (neurons(*arguments) if samples.shared else 1) <= most
+            little = samples.X.nbytes * neurons(*arguments) <= most
             try:
                 return programs[little](*arguments)
             except ValueError:

@@ -31,7 +31,11 @@ QUICK_SHARED, QUICK_OWN = 1 << 16, 1 << 20
 """Bytes of X that programs compiled quickly go through as fast: a tile of a fleet is in cache in any case."""
 
 cost_and_gradient = compiled(
-    evaluate, lambda formula, theta, *rest: len(theta), QUICK_SHARED, WIDE, static_argnums=(0, 3)
+    evaluate,
+    neurons=lambda formula, theta, samples, *rest: len(theta) if samples.shared else 1,
+    most=QUICK_SHARED,
+    asked=WIDE,
+    static_argnums=(0, 3),
 )
 
 
