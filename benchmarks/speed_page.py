@@ -261,13 +261,13 @@ def plot(found: Found) -> None:
     figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
     x = np.geomspace(0.3, 3000, 200)
     axes.plot(x, np.minimum(bandwidth * x, peak), "k-", label="floor: bandwidth, matrix product")
-    marks = {"numba": "o", "jax": "s", "numpy": "^"}
+    marks, colours = {"numba": "o", "jax": "s", "numpy": "^"}, dict[str, str]()
     for result in (large, sweep):
         for name, seconds in result["seconds"].items():
             if not name.startswith("floor"):
                 place = result["operations"] / result["bytes"], result["operations"] / seconds / 1e9
-                label = name if result is large or name.startswith("vmap") else None
-                axes.plot(*place, marks.get(name, "x"), label=label)
+                label = name if name not in colours else None
+                axes.plot(*place, marks.get(name, "x"), color=colours.setdefault(name, f"C{len(colours)}"), label=label)
     axes.set(xscale="log", yscale="log", xlabel="operations a byte of X", ylabel="GFLOP/s")
     axes.legend(fontsize=8)
     figure.savefig(DOCS / "speed.svg", metadata={"Date": None})
