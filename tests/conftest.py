@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
+import sys
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -61,6 +65,30 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "backend_name" in metafunc.fixturenames:
         names = metafunc.config.getoption("--backend") or sorted({e.name for e in entry_points(group="gdjax.backends")})
         metafunc.parametrize("backend_name", names)
+
+
+@pytest.fixture
+def file_limit() -> Callable[[int], AbstractContextManager[Callable[[], None]]]:
+    """A context in which this process writes no file of more bytes than that, as where a quota ends; it yields what
+    lifts the limit before.
+
+    Python keeps no bytecode in it: before 3.12.8 it keeps it cut, and no later process can import that module
+    (python/cpython#126606).
+    """
+    import resource  # POSIX alone has it, as has a limit
+
+    @contextlib.contextmanager
+    def limited(size: int) -> Iterator[Callable[[], None]]:
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        kept, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+        try:
+            yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+            sys.dont_write_bytecode = kept
+
+    return limited
 
 
 @pytest.fixture(scope="session")

@@ -292,7 +292,8 @@ def test_a_fit_decodes_a_stream_once(train):
 def test_where_there_is_no_room_each_pass_decodes(monkeypatch):
     stream = counted()
     held = gdjax.fit(Neuron("identity"), stream, None, steps=5, backend="numpy")
-    full = subprocess.run([sys.executable, "-c", FULL], capture_output=True, text=True, check=True)
+    # -B: no bytecode, which such a disk would cut
+    full = subprocess.run([sys.executable, "-B", "-c", FULL], capture_output=True, text=True, check=True)
     assert full.stdout.split() == [repr(float(w)) for w in held.weights]
     assert full.stderr.count("no room for a copy") == 1
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=0))

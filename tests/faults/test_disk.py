@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import resource
 import shutil
 import subprocess
 import tempfile
@@ -45,17 +44,6 @@ def same(a: Run, b: Run) -> bool:
 
 
 @contextlib.contextmanager
-def small_files(folder: Path, size: int) -> Iterator[Callable[[], None]]:
-    """No file over `size` bytes may be written, as where a quota or the disk ends."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-@contextlib.contextmanager
 def small_disk(folder: Path, size: int) -> Iterator[Callable[[], None]]:
     """A file system of `size` bytes at `folder`: the superuser may mount one."""
     options = ["mount", "-t", "tmpfs", "tmpfs", str(folder), "-o"]
@@ -77,19 +65,19 @@ def _may_mount() -> bool:
         os.rmdir(folder)
 
 
-LIMITS = {"a limit on files": (small_files, 20_000)}
+LIMITS = {"a limit on files": 20_000}
 if os.name == "posix" and os.geteuid() == 0 and shutil.which("mount") and _may_mount():
-    LIMITS["a full disk"] = (small_disk, 65_536)
+    LIMITS["a full disk"] = 65_536
 
 
 @pytest.mark.parametrize("limit", LIMITS)
-def test_where_the_disk_is_full_the_last_checkpoint_stands(limit: str, tmp_path: Path) -> None:
+def test_where_the_disk_is_full_the_last_checkpoint_stands(limit: str, tmp_path: Path, file_limit: Any) -> None:
     folder = tmp_path / "disk"
     folder.mkdir()
     path = folder / "c"
     edges = []
-    make, size = LIMITS[limit]
-    with make(folder, size) as more_room:
+    size = LIMITS[limit]
+    with small_disk(folder, size) if limit == "a full disk" else file_limit(size) as more_room:
         with pytest.raises(FileError, match=r"cannot be written: (No space left|File too large)") as caught:
             fit(path, callback=lambda event: edges.append(event.step))
         assert "\n" not in str(caught.value)

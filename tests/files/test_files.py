@@ -2,12 +2,12 @@
 
 import json
 import os
-import resource
 import stat
 import struct
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -127,17 +127,12 @@ def test_what_cannot_be_kept_is_refused_before_anything_is_written(tmp_path: Pat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
+def test_a_failed_write_leaves_what_was_there(tmp_path: Path, file_limit: Any) -> None:
     path = tmp_path / "run"
     save_arrays(path, SAMPLE, META)
     before = path.read_bytes()
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
-    try:
-        with pytest.raises(FileError, match="cannot be written"):
-            save_arrays(path, {"a": np.zeros(1000)}, {})
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with file_limit(1000), pytest.raises(FileError, match="cannot be written"):
+        save_arrays(path, {"a": np.zeros(1000)}, {})
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 
