@@ -89,7 +89,7 @@ def sweep(
     weight, held_out, which = data.weight[None], None, [ALL_ROWS]
     if row_fold is not None:
         if patience is not None or validation is not None:
-            raise UsageError("folds: they are the validation: leave patience and validation out")
+            raise UsageError("folds: they are the validation: leave out patience= and validation=")
         which = [ALL_ROWS, *range(int(row_fold.max()) + 1)]
         inside = np.array([row_fold == f for f in which])
         weight, held_out = data.weight * ~inside, data.weight * inside

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from gdjax.cli.options import Whole
 from gdjax.cli.output import console, print_json, table
 from gdjax.errors import UsageError
+from gdjax.files import physical_memory
 
 __all__ = ["bench"]
 
@@ -23,7 +24,7 @@ def bench(
     rows: Annotated[Whole, Parameter(help="Rows of the shared data set.")] = 262_144,
     features: Annotated[Whole, Parameter(help="Its columns.")] = 64,
     neurons: Annotated[Whole, Parameter(help="Neurons of the fleet, each on its own 500 rows by 16 columns.")] = 1_000,
-    dtype: Annotated[str, Parameter(help="float32 or float64.")] = "float32",
+    dtype: Annotated[Literal["float32", "float64"], Parameter(help="Of the numbers.")] = "float32",
     repeats: Annotated[Whole, Parameter(help="Measurements, in turn for each backend; their median is shown.")] = 5,
     json: Annotated[bool, Parameter(help="One JSON object on stdout, and nothing else there.", negative="")] = False,
 ) -> int:
@@ -39,6 +40,9 @@ def bench(
     for name, value in {"rows": rows, "features": features, "neurons": neurons, "repeats": repeats}.items():
         if value < 1:
             raise UsageError(f"--{name} {value}: a whole number from 1")
+    drawn, most = 8 * (rows * features + neurons * 500 * 16), physical_memory()
+    if drawn > most:
+        raise UsageError(f"--rows, --features, --neurons: {drawn:,} bytes, more than the memory of {most:,}: lower one")
 
     rng = np.random.default_rng(0)
     formula = gdjax.Neuron().formula

@@ -69,6 +69,8 @@ def explain(
     else:
         read = columns.read(table)
         X, y = read.X[:rows], _target(read.y)[:rows]
+    if given is not None and len(given) != X.shape[1]:
+        raise UsageError(f"--weights: {len(given)} for {X.shape[1]} features: name one for each, with commas")
     params = gdjax.Params(np.array(given or [1 / X.shape[1]] * X.shape[1]), bias or 0.0)
     derivation = gdjax.explain(neuron, params, X, y, learning_rate=learning_rate)
     for equation in derivation.equations:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gdjax.cli.naming import told
 from gdjax.errors import printable
 
 if TYPE_CHECKING:
@@ -99,5 +100,8 @@ def run_json(run: Any) -> dict[str, Any]:
     return {
         "models": run.models,
         "status": run.counts(),
-        "failed": [{name: rows[name][i] for name in (*which, "status", "reason")} for i in failed.tolist()],
+        "failed": [
+            {**{name: rows[name][i] for name in (*which, "status")}, "reason": told(rows["reason"][i], run)}
+            for i in failed.tolist()
+        ],
     }

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import functools
 import io
 import os
-import re
 import sys
 import traceback
 import warnings
@@ -34,10 +34,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         stream = getattr(sys, name)
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a terminal of another encoding is no reason to fail
-    warnings.showwarning = _one_line
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    warnings.showwarning = functools.partial(_one_line, given)
     try:
         with exit_codes():
-            sys.exit(_run(list(sys.argv[1:] if arguments is None else arguments)))
+            sys.exit(_run(given))
     except SystemExit as leaving:
         if arguments is None and leaving.code in INTERRUPTED:
             _end(leaving.code)
@@ -67,7 +68,7 @@ def _run(arguments: list[str]) -> int:
     except CycloptsError as error:
         return _say(" ".join(str(error).split()) + " See " + _help(arguments), 2)
     except GdjaxError as error:
-        return _say(_as_options(str(error)), error.exit_code)
+        return _say(_as_options(str(error), arguments), error.exit_code)
     except BrokenPipeError:  # the reader, such as head, has had enough
         _drop_output()
         return 0
@@ -85,24 +86,11 @@ def _run(arguments: list[str]) -> int:
         return _say("this is a bug in gdjax; please report it with the lines above", BUG)
 
 
-_ARGUMENT = re.compile(
-    r"""\b(target|features|by|groups|sample_weight|categorical|missing|max_bytes|memory_limit|unseen|untrained|validation|"""
-    r"""checkpoint|activation|loss)=(?:'(\w+)'|\([^)]*\))?(?![\w'"])"""
-)
+def _as_options(message: str, arguments: Sequence[str]) -> str:
+    """``message`` in the words of the command that is called; what stands on the line is the user's own."""
+    from gdjax.cli.naming import as_options, options_of
 
-
-def _as_options(message: str) -> str:
-    """A remedy that is spelled as Python's argument, as the option of its name.
-
-    >>> _as_options("fill it, or pass missing='drop'; raise max_bytes=")
-    'fill it, or pass --missing drop; raise --max-bytes'
-    """
-
-    def option(found: re.Match[str]) -> str:
-        name = {"groups": "by"}.get(found[1], found[1].replace("_", "-"))  # of a table they are a column
-        return f"--{name}" + (f" {found[2]}" if found[2] else "")
-
-    return _ARGUMENT.sub(option, message)
+    return as_options(message, options_of(arguments[0] if arguments else "").difference(arguments))
 
 
 def _config(arguments: list[str]) -> Toml | None:
@@ -171,5 +159,5 @@ def _drop_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _one_line(message: Warning | str, *_: Any, **__: Any) -> None:
-    print(f"gdjax: warning: {printable(_as_options(str(message)))}", file=sys.stderr)
+def _one_line(arguments: Sequence[str], message: Warning | str, *_: Any, **__: Any) -> None:
+    print(f"gdjax: warning: {printable(_as_options(str(message), arguments))}", file=sys.stderr)

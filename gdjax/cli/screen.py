@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gdjax.cli.naming import told
 from gdjax.cli.output import console, counted, safe, table
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def show(run: Run, target: str = "y", seconds: float | None = None) -> None:
 def _show_one(out: Console, run: Run, target: str, took: str) -> None:
     out.print(safe(_WORDS.get(run.status, run.status), _STYLES.get(run.status, "red")))
     if run.reason:
-        out.print(safe(run.reason))
+        out.print(safe(told(run.reason, run)))
     out.print(safe(f"{counted(run.steps, 'step')}, {counted(int(run.rows), 'row')}, {run.backend} {run.dtype}{took}"))
     rate = f", learning rate {float(run.learning_rate):.4g}" if np.isfinite(run.learning_rate) else ""
     r2 = f", R^2 {float(run.r2):.4f}" if np.isfinite(run.r2) else ""  # of a y that varies
@@ -74,7 +75,7 @@ def _show_fleet(out: Console, run: Run, took: str) -> None:
     if reasons:
         shown = [
             (f"{len(at):,}", rows["status"][at[0]], reason, ", ".join(str(rows[name][at[0]]) for name in which))
-            for reason, at in reasons[: _SHOWN["reasons"]]
+            for reason, at in ((told(each, run), at) for each, at in reasons[: _SHOWN["reasons"]])
         ]
         out.print(table(("models", "status", "reason", "such as"), shown, left=("status", "reason", "such as")))
         if len(reasons) > len(shown):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from cyclopts import Group, Parameter
 
+from gdjax.cli.naming import told
 from gdjax.cli.options import (
     ACTIVATION,
     DESCENT,
@@ -107,7 +108,7 @@ def _show(run: Run, seconds: float) -> None:
     if len(order) > _SHOWN:
         out.print(safe(f"... and {len(order) - _SHOWN:,} more"))
     if best is None:
-        out.print(safe(f"no combination can be used: {why_none(run)}"))
+        out.print(safe(f"no combination can be used: {told(why_none(run), run)}"))
         return
     if not names:
         return

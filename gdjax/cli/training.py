@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from gdjax.cli.naming import told
 from gdjax.cli.options import OutputOptions
 from gdjax.cli.output import print_json, run_json
 from gdjax.errors import printable
@@ -85,9 +86,9 @@ def _warn(run: Run) -> None:
     """What the JSON leaves unsaid, on stderr: why one neuron did not converge, or how many failed."""
     counts = run.counts()
     if run.single and run.status != "converged":
-        print(f"gdjax: warning: {run.status}: {printable(run.reason)}", file=sys.stderr)
+        print(f"gdjax: warning: {run.status}: {printable(told(run.reason, run))}", file=sys.stderr)
     if run.swept and best_if_any(run) is None:
-        print(f"gdjax: warning: no combination can be used: {printable(why_none(run))}", file=sys.stderr)
+        print(f"gdjax: warning: no combination can be used: {printable(told(why_none(run), run))}", file=sys.stderr)
         return
     failed = sum(n for status, n in counts.items() if status not in ("converged", "max_steps"))
     if failed and not run.single:

@@ -23,6 +23,9 @@ __all__ = ["verify"]
 LEAST_MEMORY = 2 << 30
 """Bytes of address space in which JAX imports, starts its threads and compiles a neuron."""
 
+LONGEST = 2**31 // 1000
+"""Seconds that a process can be waited for: its system counts milliseconds in an int."""
+
 
 def verify(
     cost: Annotated[str | None, Parameter(help="Your cost, as package.module:attribute; or your Neuron.")] = None,
@@ -83,7 +86,7 @@ def verify(
         seconds=seconds,
         backend=backend or DEFAULT,
     )
-    return _own(task, time_limit, memory_limit, json, html)
+    return _own(task, min(time_limit, LONGEST), min(memory_limit, sys.maxsize), json, html)
 
 
 def _places(wrt: str) -> tuple[int, ...]:

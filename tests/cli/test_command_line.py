@@ -26,7 +26,7 @@ import gdjax
 import gdjax.tables
 from gdjax import schedules
 from gdjax.cli import main
-from gdjax.cli.app import COMMANDS
+from gdjax.cli.app import COMMANDS, make_app
 from gdjax.formulas import activations, losses
 
 QUICK = ["--backend", "numpy"]
@@ -379,18 +379,18 @@ USE: dict[str, tuple[list[str], str]] = {
     "rate of no schedule": (["fit", "{line}", "--target", "y", "--learning-rate", "Inverse(2)"], "write it as in"),
     "rate of an expression": (["fit", "{line}", "--target", "y", "--learning-rate", "exit(1)"], "write it as in"),
     "loss of a wrong number": (["fit", "{line}", "--target", "y", "--loss", "huber(-1)"], "must be a positive number"),
-    "rate negative": (["fit", "{line}", "--target", "y", "--learning-rate", "-1"], "learning_rate = -1.0"),
+    "rate negative": (["fit", "{line}", "--target", "y", "--learning-rate", "-1"], "--learning-rate = -1.0"),
     "rate NaN": (["fit", "{line}", "--target", "y", "--learning-rate", "nan"], "--learning-rate 'nan'"),
     "tolerance negative": (["fit", "{line}", "--target", "y", "--tolerance", "-1"], "tolerance = -1.0"),
     "tolerance no number": (["fit", "{line}", "--target", "y", "--tolerance", "x"], "--tolerance"),
     "l2 negative": (["fit", "{line}", "--target", "y", "--l2", "-1"], "l2 = -1.0"),
-    "batch 0": (["fit", "{line}", "--target", "y", "--batch-size", "0"], "batch_size = 0"),
+    "batch 0": (["fit", "{line}", "--target", "y", "--batch-size", "0"], "--batch-size = 0"),
     "unknown backend": (["fit", "{line}", "--target", "y", "--backend", "nump"], "did you mean 'numpy'"),
-    "unknown device": (["fit", "{line}", "--target", "y", "--device", "tpu:9", *QUICK], "no device 'tpu:9'"),
-    "unknown dtype": (["fit", "{line}", "--target", "y", "--dtype", "float16"], "unknown dtype 'float16'"),
+    "unknown device": (["fit", "{line}", "--target", "y", "--device", "tpu:9", *QUICK], "no --device 'tpu:9'"),
+    "unknown dtype": (["fit", "{line}", "--target", "y", "--dtype", "float16"], "unknown --dtype 'float16'"),
     "unknown activation": (["fit", "{line}", "--target", "y", "--activation", "rleu"], "did you mean 'relu'?"),
-    "unknown loss": (["fit", "{line}", "--target", "y", "--loss", "squared"], "unknown loss 'squared'"),
-    "unknown method": (["fit", "{line}", "--target", "y", "--method", "sgd"], "unknown method 'sgd'"),
+    "unknown loss": (["fit", "{line}", "--target", "y", "--loss", "squared"], "unknown --loss 'squared'"),
+    "unknown method": (["fit", "{line}", "--target", "y", "--method", "sgd"], "unknown --method 'sgd'"),
     "unknown missing": (["fit", "{line}", "--target", "y", "--missing", "no"], "--missing"),
     "patience alone": (["fit", "{line}", "--target", "y", "--patience", "3", *QUICK], "patience"),
     "loss without its activation": (["fit", "{line}", "--target", "y", "--loss", "poisson"], "pass --activation exp"),
@@ -405,7 +405,7 @@ USE: dict[str, tuple[list[str], str]] = {
     "weights negative": (["fit", "{line}", "--target", "y", "--sample-weight", "b", *QUICK], "weights must be"),
     "all weights zero": (
         ["fit", "{zeros}", "--target", "y", "--sample-weight", "w", *QUICK],
-        "sample_weight: all are 0",
+        "--sample-weight: all are 0",
     ),
     "output without a folder": (["fit", "{line}", "--target", "y", "-o", "{line}.d/run"], "no folder"),
     "output is a folder": (["fit", "{line}", "--target", "y", "-o", "."], "not a regular file"),
@@ -453,7 +453,7 @@ USE: dict[str, tuple[list[str], str]] = {
     ),
     "rows of no groups": (
         ["fit", "{line}", "--target", "y", "--min-rows", "3", *QUICK],
-        "gdjax: min_rows: there are no groups to count the rows of: pass --by\n",
+        "gdjax: --min-rows: there are no groups to count the rows of: pass --by\n",
     ),
     "checkpoint in no folder": (["fit", "{line}", "--target", "y", "--checkpoint", "no/c"], "no folder"),
     "config with sections": (["fit", "{line}", "--config", "{sections}"], "[fit]: options stand in no section"),
@@ -463,10 +463,14 @@ USE: dict[str, tuple[list[str], str]] = {
     "explain groups": (["explain", "{line}", "--target", "y", "--by", "a"], "--by, --sample-weight"),
     "explain columns of no table": (["explain", "--target", "y"], "pass the table"),
     "bench no rows": (["bench", "--rows", "0"], "--rows 0"),
+    "bench of no dtype": (["bench", "--dtype", "half"], "--dtype"),
+    "bench of more than there is": (["bench", "--rows", "1" * 25], "more than the memory of"),
     "bench no repeats": (["bench", "--repeats", "0"], "--repeats 0"),
     "verify for no time": (["verify", "--seconds", "0"], "--seconds 0"),
     "verify for less than no time": (["verify", "a:b", "--time-limit", "-1"], "--time-limit -1"),
     "verify in no memory": (["verify", "a:b", "--memory-limit", "1"], "--memory-limit 1: at least 2147483648 bytes"),
+    "verify without end": (["verify", "none:cost", "--time-limit", "1e30"], "'none' does not import"),
+    "verify in all memory": (["verify", "none:cost", "--memory-limit", "1" * 25], "'none' does not import"),
     "verify what is not there": (["verify", "none:cost"], "'none' does not import"),
     "verify in no folder": (["verify", "a:b", "--app-dir", "none"], "--app-dir none: no such folder"),
     "explain what overflows": (
@@ -500,6 +504,69 @@ def test_bad_use_is_a_line_and_exit_code_2(
     assert error.endswith("\n")
     assert error[:-1].isprintable()
     assert sorted(tmp_path.iterdir()) == before, "bad use writes nothing"
+
+
+SENT: dict[str, list[str]] = {
+    "fit": ["{line}", "--target", "y", *QUICK, "--steps", "50"],
+    "sweep": ["{line}", "--target", "y", *QUICK, "--steps", "50"],
+    "compare": ["{line}", "--target", "y", "--backends", "numpy", "--no-autodiff", "--steps", "20"],
+    "explain": ["{line}", "--target", "y"],
+    "predict": ["{run}", "{line}"],
+    "bench": [],
+    "verify": ["none:cost"],
+}
+# whose value is a column, a file or an object, which the message names, and whose any text is one
+OTHERS = {"target", "by", "sample-weight", "categorical", "validation", "config", "checkpoint", "output", "html", "run"}
+OTHERS |= {"features", "app-dir", "args", "shapes", "backend"}
+
+
+@pytest.mark.parametrize("command", SENT)
+def test_what_is_wrong_of_an_option_names_it_as_it_is_typed(command: str, line: Path, tmp_path: Path) -> None:
+    """Each option of each command with values that are wrong."""
+    run = tmp_path / "run"
+    gdjax_command("fit", line, "--target", "y", "-o", run, *QUICK)
+    sent = [each.format(line=line, run=run) for each in SENT[command]]
+    known = make_app()[command].assemble_argument_collection()
+    options = {each.names[0] for each in known if each.names[0].startswith("--") and each.hint is not bool}
+    options -= {f"--{each}" for each in OTHERS}
+    refused = set()
+    for option in options:
+        for value in ("no", "-1", "nan"):
+            done = gdjax_command(command, *sent, option, value)
+            if done.returncode != 2 or "'none' does not import" in done.stderr:
+                continue
+            refused.add(option)
+            assert option in done.stderr, value
+            assert "-" not in option[2:] or option[2:].replace("-", "_") not in done.stderr, "nor as Python's"
+            assert len(done.stderr.splitlines()) == 1
+    assert refused == options
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--by", "a", "--min-rows", "0"], "--min-rows = 0"),
+        (["--patience", "3"], "--patience: there is nothing to look at: pass --validation"),
+        (["--features", ""], "--features: none is named"),
+        (["--by", "a", "--learning-rate", "find"], '--learning-rate = "find" is for one neuron'),
+        (["--loss", "poisson"], "--loss 'poisson' goes with --activation 'exp', not 'relu': pass --activation exp"),
+    ],
+)
+def test_a_place_and_a_remedy_are_options(options: list[str], says: str, line: Path) -> None:
+    assert says in gdjax_command("fit", line, "--target", "y", *QUICK, *options).stderr
+
+
+def test_reasons_name_options(line: Path, fleet: Path) -> None:
+    plain = ["--target", "y", "--activation", "identity", "--method", "plain", *QUICK]
+    done = gdjax_command("fit", line, *plain, "--steps", "5")
+    assert "not within tolerance 1e-09 after 5 steps" in done.stdout
+    assert "raise --steps" in done.stdout
+    done = gdjax_command("fit", line, *plain, "--learning-rate", "9", "--json")
+    assert "with --learning-rate 9: the largest stable --learning-rate is" in done.stderr
+    done = gdjax_command("fit", fleet, *plain, "--by", "key", "--learning-rate", "9", "--json")
+    assert "the largest stable --learning-rate is" in strict_json(done.stdout)["failed"][0]["reason"]
+    done = gdjax_command("sweep", line, *plain, "--learning-rate", "9,10")
+    assert "the largest stable --learning-rate is" in done.stdout
 
 
 @pytest.mark.parametrize(("dies", "how"), [("os._exit(3)", "exit status 3"), ("os.kill(os.getpid(), 9)", "SIGKILL")])
