@@ -30,6 +30,6 @@ class Descent:
 
 @dataclass(frozen=True)
 class Validation:
-    """Costs on samples that are not trained on: `cost(slab, rows, raw) -> (A,)`."""
+    """Costs on samples that are not trained on: `cost(slab, rows, raw) -> (A,)`, NaN of a neuron that has none."""
 
     cost: Callable[[Slab, np.ndarray, np.ndarray], np.ndarray]

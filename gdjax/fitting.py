@@ -54,7 +54,8 @@ def fit(
         y: (N,) targets; None with a stream.
         groups: a key a row, (N,) of any type, or several columns of them; None for one neuron.
         sample_weight: (N,) >= 0; a row of weight 0 is as if absent.
-        validation: (X, y), with groups (X, y, groups): the parameters of least cost on it are given back.
+        validation: (X, y), with groups (X, y, groups): the parameters of least cost on it are given back. Rows of no
+            group that is trained, and groups without a row, are warned of.
         features: D names.
         backend: a name or an instance.
         dtype: "float32" or "float64"; by default what X has, integers as float64.

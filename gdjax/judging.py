@@ -88,7 +88,7 @@ class Judge:
         neuron, tolerance = int(on.slab.neurons[row]), on.descent.tolerance
         if phase == EXHAUSTED or proof.norm[i] <= seen.noise[i]:
             self._end_unfinished(row, theta, seen, proof, i)
-        elif phase == STATIONARY and on.validation is not None:
+        elif phase == STATIONARY and on.validation is not None and not np.isnan(on.run.best_validation[neuron]):
             self._end(row, st.MAX_STEPS, st.BEST_ON_VALIDATION, theta, float(seen.cost[i]))
         elif phase == STATIONARY and self._stuck(neuron):
             self._end(row, st.MAX_STEPS, st.STUCK, theta, float(seen.cost[i]))
@@ -160,7 +160,9 @@ class Judge:
         better = cost < run.best_validation[neurons]
         run.best_theta[neurons[better]] = theta[better]
         run.best_validation[neurons[better]] = cost[better]
-        run.stale[neurons] = np.where(better, 0, run.stale[neurons] + 1)
+        none = np.isnan(cost)
+        run.best_validation[neurons[none]] = np.nan
+        run.stale[neurons] = np.where(better | none, 0, run.stale[neurons] + 1)
         patience = on.descent.patience
         if patience is None:
             return

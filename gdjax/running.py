@@ -119,7 +119,8 @@ def run_problem(
         train(problem, descent, walking, run, init=start, validation=checked, callback=told, save=save)
     if keeper is not None:
         keeper.save(run, last=True)
-    judged = run.best_validation.copy() if checked is not None else None
+    # what is not trained has no cost
+    judged = np.where(np.isnan(run.raw[:, -1]), np.nan, run.best_validation) if checked is not None else None
     if held_out is not None:
         judged = mean_cost(neuron.pointwise(np), run.raw, data.X, data.y, held_out[fold])
     return result(problem, engine, run, swept, judged, {**options, "steps": steps})

@@ -1,5 +1,6 @@
 """Costs on samples that are not trained on."""
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -7,13 +8,14 @@ import numpy as np
 from gdjax.data import Data, check
 from gdjax.descent import Validation
 from gdjax.errors import DataError, UsageError
-from gdjax.groups import lookup
+from gdjax.groups import factorize, lookup
 from gdjax.problem import Problem
 from gdjax.samples import of_sets
 from gdjax.slab import Slab
 
 
 def validating(given: Any, problem: Problem, data: Data) -> Validation | None:
+    """The costs on `given`, as `gdjax.fit` takes it; NaN of a neuron that has no row there."""
     pointwise = problem.neuron.pointwise(np)
     if given is None:
         return None
@@ -32,19 +34,38 @@ def validating(given: Any, problem: Problem, data: Data) -> Validation | None:
 
         return Validation(on_samples)
     code = lookup(data.groups.keys, given[2], len(extra.y))
+    _warn_of_groups(code, data.groups.keys, given[2])
     order = np.argsort(code, kind="stable")
     starts = np.searchsorted(code[order], np.arange(problem.count + 1))
 
     def on_groups(slab: Slab, rows: np.ndarray, raw: np.ndarray) -> np.ndarray:
-        out = np.full(len(rows), np.inf)
+        out = np.full(len(rows), np.nan)
         for i, neuron in enumerate(slab.neurons[rows]):
             at = order[starts[neuron] : starts[neuron + 1]]
             if len(at):
                 ones = np.ones((1, len(at)))
-                out[i] = mean_cost(pointwise, raw[i : i + 1], extra.X[at], extra.y[at], ones)[0]
+                cost = mean_cost(pointwise, raw[i : i + 1], extra.X[at], extra.y[at], ones)[0]
+                out[i] = np.inf if np.isnan(cost) else cost
         return out
 
     return Validation(on_groups)
+
+
+def _warn_of_groups(code: np.ndarray, keys: np.ndarray, given: Any) -> None:
+    """Says which rows judge no neuron, and which neurons no row judges; `code` (N,) is each row's neuron, or -1."""
+    unknown, without = np.flatnonzero(code < 0), np.setdiff1d(np.arange(len(keys)), code)
+    if len(unknown) == len(code):
+        raise DataError("validation: no row is of a group that is trained: pass groups that the fit has")
+    if len(unknown):
+        found, which = factorize(given, len(code))
+        what = f"{len(unknown)} of {len(code)} rows, the first at row {unknown[0]}, are of groups that are not trained"
+        _warn(f"{what}, such as {found[which[unknown[0]]]}: they judge nothing")
+    if len(without):
+        _warn(f"{len(without)} of {len(keys)} groups have no row, such as {keys[without[0]]}: nothing judges them")
+
+
+def _warn(message: str) -> None:
+    warnings.warn(f"validation: {message}", stacklevel=6)  # where `gdjax.fit` is called
 
 
 def mean_cost(pointwise: Any, raw: np.ndarray, X: np.ndarray, y: np.ndarray, weight: np.ndarray) -> np.ndarray:

@@ -25,7 +25,7 @@ from gdjax.cli.options import (
 from gdjax.cli.output import console, counted, safe
 from gdjax.cli.output import table as as_table
 from gdjax.cli.training import train, why_none
-from gdjax.cli.validation import VALIDATION, ValidationOptions
+from gdjax.cli.validation import JUDGING, JudgingOptions
 from gdjax.errors import UsageError
 from gdjax.sweeping import ALL_ROWS, best_if_any
 
@@ -52,7 +52,7 @@ def sweep(
     loss: Annotated[str, Parameter(help=LOSS)] = "squared_error",
     bias: Annotated[bool, Parameter(help="Whether there is a bias.")] = True,
     descent: DescentOptions = DESCENT,
-    validation: ValidationOptions = VALIDATION,
+    validation: JudgingOptions = JUDGING,
     strict: Annotated[bool, Parameter(help="Exit with 4 unless all converged.", negative="")] = False,
     output: OutputOptions = OUTPUT,
 ) -> int:

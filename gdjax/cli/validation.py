@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gdjax.cli.options import TableOptions
     from gdjax.tables import Table
 
-__all__ = ["VALIDATION", "ValidationOptions"]
+__all__ = ["JUDGING", "VALIDATION", "JudgingOptions", "ValidationOptions"]
 
 
 @Parameter(name="*")
@@ -21,7 +21,9 @@ __all__ = ["VALIDATION", "ValidationOptions"]
 class ValidationOptions:
     """The table that a run is judged by."""
 
-    validation: Annotated[str | None, Parameter(help="A table like TABLE: the best on it is given back.")] = None
+    validation: Annotated[
+        str | None, Parameter(help="A table like TABLE, not trained on: the parameters best on it are given back.")
+    ] = None
     unseen: Annotated[
         Literal["error", "zero"], Parameter(help="What a category of --validation that TABLE lacks does.")
     ] = "error"
@@ -46,5 +48,15 @@ class ValidationOptions:
         return (other.X, other.y) if other.groups is None else (other.X, other.y, other.groups)
 
 
-VALIDATION = ValidationOptions()
+@Parameter(name="*")
+@dataclass(frozen=True)
+class JudgingOptions(ValidationOptions):
+    """The table that the neurons of a sweep are judged by."""
+
+    validation: Annotated[
+        str | None, Parameter(help="A table like TABLE, not trained on: by its cost there is each judged.")
+    ] = None
+
+
+VALIDATION, JUDGING = ValidationOptions(), JudgingOptions()
 """All by default."""

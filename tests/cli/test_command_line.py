@@ -194,6 +194,26 @@ def test_a_sweep_is_judged_by_the_validation_table(line: Path, tmp_path: Path) -
     assert f"* best by validation cost: l2 {[0, 0.1, 1][int(np.argmin(costs))]}\n" in done.stdout
 
 
+def test_groups_of_one_table_alone_are_told(fleet: Path, tmp_path: Path) -> None:
+    held_out, run = tmp_path / "held_out.csv", tmp_path / "run"
+    held_out.write_text("key,x,y\ngood,1,3\nnew,1,3\ngood,2,5\nnew,2,5\n")
+    fit = ["fit", fleet, "--target", "y", "--by", "key", *QUICK]
+    done = gdjax_command(*fit, "--validation", held_out, "-o", run)
+    said = "gdjax: warning: --validation: "
+    assert done.stderr == (
+        f"{said}2 of 4 rows, the first at row 1, are of groups that are not trained, such as new: they judge nothing\n"
+        f"{said}2 of 3 groups have no row, such as poisoned: nothing judges them\n"
+    )
+    judged = gdjax.load(run)
+    good = ((judged.predict(np.array([[1.0], [2.0]]), ["good", "good"]) - [3, 5]) ** 2).mean()
+    np.testing.assert_allclose(judged.validation_cost, [good, np.nan, np.nan], rtol=1e-12)
+    held_out.write_text("key,x,y\nnew,1,3\n")
+    done = gdjax_command(*fit, "--validation", held_out)
+    assert (done.returncode, done.stderr) == (
+        2, f"{said.replace('warning: ', '')}no row is of a group that is trained: pass groups that the fit has\n"
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("options", "given"),
     [
@@ -356,6 +376,11 @@ def test_help_of_each_command() -> None:
         doc = inspect.getdoc(getattr(importlib.import_module(f"gdjax.cli.{name}"), name))
         assert doc is not None
         assert " ".join(doc.split()) in " ".join(done.stdout.split()), "all of what it does is told"
+
+
+def test_help_says_what_validation_is_to_each() -> None:
+    for name, said in {"fit": "parameters best on it are given back", "sweep": "its cost there is each judged"}.items():
+        assert said in " ".join(gdjax_command(name, "--help").stdout.replace("│", "").split())
 
 
 def test_versions_that_matter() -> None:
@@ -521,8 +546,11 @@ OTHERS |= {"features", "app-dir", "args", "shapes", "backend"}
 
 
 @pytest.mark.parametrize("command", SENT)
-def test_what_is_wrong_of_an_option_names_it_as_it_is_typed(command: str, line: Path, tmp_path: Path) -> None:
+def test_what_is_wrong_of_an_option_names_it_as_it_is_typed(
+    command: str, line: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each option of each command with values that are wrong."""
+    monkeypatch.chdir(tmp_path)
     run = tmp_path / "run"
     gdjax_command("fit", line, "--target", "y", "-o", run, *QUICK)
     sent = [each.format(line=line, run=run) for each in SENT[command]]

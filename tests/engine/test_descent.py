@@ -133,6 +133,23 @@ def test_the_best_on_the_validation_set_is_given_back(backend_name):
     assert mse(early) < mse(late)
 
 
+def test_a_group_that_no_row_judges_is_trained_to_its_end(backend_name):
+    """Patience ends what is looked at; without rows to look at it ended the others after its looks."""
+    X, y = data(rows=120)
+    groups, held = np.repeat(["a", "b"], 60), (X[:9], y[:9], np.repeat("a", 9))
+    options = {"method": "plain", "learning_rate": 0.02, "backend": backend_name}
+    with pytest.warns(UserWarning, match="validation: 1 of 2 groups have no row, such as b: nothing judges them"):
+        run = gdjax.fit(Neuron("identity"), X, y, groups=groups, validation=held, patience=2, **options)
+    alone = gdjax.fit(Neuron("identity"), X, y, groups=groups, **options)
+    assert run.steps[0] <= alone.steps[0]
+    assert (run.status[1], run.steps[1]) == (alone.status[1], alone.steps[1]) == ("converged", run.steps[1])
+    assert np.array_equal(run.weights[1], alone.weights[1])
+    assert np.isnan(run.validation_cost[1])
+    strangers = (*held[:2], np.repeat("c", 9))
+    with pytest.raises(gdjax.DataError, match="validation: no row is of a group that is trained"):
+        gdjax.fit(Neuron("identity"), X, y, groups=groups, validation=strangers, **options)
+
+
 def test_divergence_gives_back_finite_parameters_and_the_largest_stable_step(backend_name, root):
     table = np.loadtxt(root / "tests" / "data" / "norris.csv", delimiter=",", skiprows=1)
     X, y = table[:, 1:], table[:, 0]
