@@ -1,9 +1,11 @@
 """The user's arrays, checked: one neuron's bad data is an error, a group's is its own failure."""
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from gdjax.arrays import column_names, floating, real
 from gdjax.errors import DataError
 from gdjax.formulas import Formula
 from gdjax.groups import Groups, group
@@ -48,7 +50,7 @@ class Data(NamedTuple):
     @property
     def dtype(self) -> str:
         """The dtype the data has: float32 where X is float32 or narrower, else float64."""
-        return "float32" if self.X.dtype.kind == "f" and self.X.dtype.itemsize <= 4 else "float64"
+        return "float32" if floating(self.X.dtype) and self.X.dtype.itemsize <= 4 else "float64"
 
     @property
     def models(self) -> int:
@@ -100,8 +102,8 @@ def check(
     targets = None
     if isinstance(y, Targets):
         y, targets = y
-    X = _real(X, f"{what}X", 2)
-    y = _real(y, f"{what}y", 1 if targets is None else 2)
+    X = real(X, f"{what}X", 2, names)
+    y = real(y, f"{what}y", 1 if targets is None else 2)
     if len(X) != len(y):
         raise DataError(f"{what}X has {len(X)} rows and y has {len(y)}: pass one y a row")
     if X.shape[1] == 0:
@@ -167,7 +169,7 @@ def _faults(
     """(row, text) of each row that cannot be trained on, in order, the first fault of each."""
     limit = float(np.sqrt(np.finfo(np.float64).max)) / 1e4
     wrong_x = np.zeros(len(X), bool)
-    if X.dtype.kind == "f":
+    if floating(X.dtype):
         step = max(1, (1 << 22) // X.shape[1])
         for start in range(0, len(X), step):
             part = X[start : start + step]
@@ -208,34 +210,18 @@ def _value_fault(value: float, column: str, row: int) -> str:
 
 
 def _feature_names(X: Any, features: Any) -> tuple[str, ...] | None:
-    if features is not None:
-        names = tuple(str(f) for f in ([features] if isinstance(features, str) else features))
-    elif hasattr(X, "columns") and not callable(X.columns):
-        names = tuple(str(c) for c in X.columns)
+    if features is None:
+        names = column_names(X)
+        if names is None:
+            return None
     else:
-        return None
+        if not isinstance(features, Iterable):
+            raise DataError(f"features = {features!r}: pass one name a column")
+        names = (features,) if isinstance(features, str) else tuple(map(str, features))
     twice = next((n for n in names if names.count(n) > 1), None)
     if twice is not None:
         raise DataError(f"features: {twice!r} stands twice: names must differ")
     return names
-
-
-def _real(x: Any, name: str, ndim: int) -> np.ndarray:
-    try:
-        array = np.asarray(x)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{name}: not an array ({error}): pass numbers in {ndim} dimension(s)") from error
-    if array.dtype.kind == "O":
-        try:
-            array = array.astype(np.float64)
-        except (TypeError, ValueError) as error:
-            raise DataError(f"{name}: holds objects that are no numbers ({error}): pass a numeric array") from error
-    if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
-        raise DataError(f"{name}: dtype {array.dtype} is not real numbers of at most 64 bits: convert it")
-    if array.ndim != ndim:
-        hint = " (one column is X[:, None])" if ndim == 2 and array.ndim == 1 else ""
-        raise DataError(f"{name}: shape {array.shape}: it must have {ndim} dimension(s){hint}")
-    return array
 
 
 def _own(array: np.ndarray) -> np.ndarray:
@@ -246,7 +232,7 @@ def _own(array: np.ndarray) -> np.ndarray:
 
 
 def _weights(given: Any, rows: int, what: str) -> np.ndarray:
-    weight = _real(given, f"{what}sample_weight", 1).astype(np.float64)
+    weight = real(given, f"{what}sample_weight", 1).astype(np.float64)
     if len(weight) != rows:
         raise DataError(f"{what}sample_weight has {len(weight)} values for {rows} rows: pass one a row")
     wrong = ~(np.isfinite(weight) & (weight >= 0))

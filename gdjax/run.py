@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from gdjax import status as st
+from gdjax.arrays import real, selected
 from gdjax.errors import DataError, UsageError
 from gdjax.groups import lookup
 from gdjax.neuron import Neuron
@@ -135,16 +136,15 @@ class Run:
 
     def _columns(self, X: Any) -> np.ndarray:
         names = self.feature_names
-        if hasattr(X, "columns") and not callable(X.columns):
-            have = [str(c) for c in X.columns]
-            missing = [n for n in names if n not in have]
-            if missing:
-                raise DataError(f"X: no column {missing[0]!r}: the run was fitted on {', '.join(names[:8])}")
-            X = X[list(names)]
-        X = np.asarray(X, np.float64)
-        if X.ndim != 2 or X.shape[1] != len(names):
-            raise DataError(f"X: shape {X.shape}: the run was fitted on {len(names)} columns: {', '.join(names[:8])}")
-        return X
+        known = f"the run was fitted on {len(names)} columns: {', '.join(names[:8])}"
+        try:
+            X = selected(X, names)
+        except KeyError as error:
+            raise DataError(f"X: no column {error.args[0]!r}: {known}") from error
+        X = real(X, "X", 2, names)
+        if X.shape[1] != len(names):
+            raise DataError(f"X: shape {X.shape}: {known}")
+        return np.asarray(X, np.float64, order="C")  # its layout changes no bit
 
     def best(self, rule: str = "min") -> int:
         """Which neuron of a sweep is best by its validation cost, or by cost without one.
