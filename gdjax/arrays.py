@@ -52,7 +52,7 @@ def real(x: Any, name: str, ndim: int, columns: Sequence[str] | None = None) -> 
         raise DataError(f"{name}: a sparse {type(x).__name__}: pass {name.rpartition(' ')[2]}.toarray()")
     try:
         if isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):
-            x = x.astype(x.dtype if floating(x.dtype) else np.float64).filled(np.nan)
+            x = np.ma.filled(x.astype(x.dtype if floating(x.dtype) else np.float64), np.nan)
         array = np.asarray(x)
     except (TypeError, ValueError) as error:
         raise DataError(f"{name}: not an array ({error}): pass numbers in {ndim} dimension(s)") from error

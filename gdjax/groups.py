@@ -1,5 +1,6 @@
 """Groups: rows by key, keys of any type, and the buckets of like length they are trained in."""
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,11 +54,8 @@ def factorize(keys: Any, rows: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _columns(keys: Any) -> list[np.ndarray]:
     if isinstance(keys, (list, tuple)) and keys and all(np.ndim(k) == 1 for k in keys):
-        if not all(isinstance(k, tuple) for k in keys):
-            return [np.asarray(k) for k in keys]
-        keys = list(keys)
-        return [np.asarray(column) for column in zip(*keys, strict=True)]
-    array = np.asarray(keys)
+        return [_column(k) for k in (zip(*keys, strict=True) if all(isinstance(k, tuple) for k in keys) else keys)]
+    array = _column(keys)
     if array.ndim == 2:
         return list(array.T)
     if array.ndim != 1:
@@ -65,27 +63,52 @@ def _columns(keys: Any) -> list[np.ndarray]:
     return [array]
 
 
+def _column(keys: Any) -> np.ndarray:
+    """The keys as they are: NumPy would spell numbers beside text as text, and a masked one is None."""
+    if isinstance(keys, np.ma.MaskedArray) and np.ma.is_masked(keys):
+        return np.asarray(np.ma.filled(keys.astype(object), None))
+    array = np.asarray(keys)
+    if (
+        array.dtype.kind in "US"
+        and isinstance(keys, list | tuple)
+        and not all(isinstance(k, str | bytes) for k in keys)
+    ):
+        return np.array(keys, object)
+    return array
+
+
 def _factorize_one(column: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if column.dtype.kind != "O":
         return np.unique(column, return_inverse=True)
+    keys = [same(key) for key in column.tolist()]
     try:
-        return np.unique(column, return_inverse=True)
+        codes = dict.fromkeys(keys)
+    except TypeError as error:
+        raise DataError(f"groups: {error}: pass keys of text, numbers, dates or tuples of them") from error
+    try:
+        ordered = sorted(codes, key=lambda key: (key is math.nan, key))
     except TypeError:
         # types that do not compare: by type first, then by what they print
-        codes = dict.fromkeys(column.tolist())
         ordered = sorted(codes, key=lambda key: (type(key).__name__, _comparable(key)))
-        index = {key: i for i, key in enumerate(ordered)}
-        unique = np.empty(len(ordered), dtype=object)
-        unique[:] = ordered
-        return unique, np.array([index[key] for key in column.tolist()], dtype=np.intp)
+    index = {key: i for i, key in enumerate(ordered)}
+    unique = np.empty(len(ordered), dtype=object)
+    unique[:] = ordered
+    return unique, np.array([index[key] for key in keys], dtype=np.intp)
 
 
 def _comparable(key: Any) -> Any:
     return (0, key, "") if isinstance(key, (int, float)) else (1, 0, str(key))
 
 
+def same(key: Any) -> Any:
+    """A key that a dictionary finds again: there is one NaN, and what pandas calls missing is None."""
+    if isinstance(key, float | np.floating) and key != key:
+        return math.nan
+    return None if type(key).__name__ == "NAType" else key
+
+
 def _scalar(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
+    return same(value.item() if isinstance(value, np.generic) else value)
 
 
 def lookup(unique: np.ndarray, keys: Any, rows: int) -> np.ndarray:

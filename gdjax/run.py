@@ -184,6 +184,7 @@ class Run:
 
         Raises:
             FileError: the path cannot be written.
+            UsageError: groups have keys that are neither text, numbers, NumPy's dates, None, nor tuples of them.
         """
         from gdjax.runfile import save
 

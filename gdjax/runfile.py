@@ -1,5 +1,6 @@
 """Run files: a run's arrays, keys and statuses, with the formula, versions and options beside them."""
 
+import math
 import platform
 from pathlib import Path
 from typing import Any
@@ -7,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from gdjax import status as st
-from gdjax.errors import FileError
+from gdjax.errors import FileError, UsageError
 from gdjax.files import Arrays, load_arrays, save_arrays
 from gdjax.formulas import Activation, Loss, activations, losses
+from gdjax.groups import same
 from gdjax.neuron import Neuron
 from gdjax.run import Run
 from gdjax.runstate import RunState
@@ -31,12 +33,14 @@ def save(run: Run, path: str | Path) -> None:
     keys: Any = None
     if run.groups is not None:
         if run.groups.dtype.kind == "O":
-            keys = [list(k) if isinstance(k, tuple) else k for k in run.groups.tolist()]
+            keys = [list(map(_spelt, k)) if isinstance(k, tuple) else _spelt(k) for k in run.groups.tolist()]
         elif run.groups.dtype.kind in "mM":
             keys = {"dtype": run.groups.dtype.str}
             arrays["groups"] = run.groups.astype(np.int64)
-        else:
+        elif run.groups.dtype.kind in "biufU":
             arrays["groups"] = run.groups
+        else:
+            keys = list(map(_spelt, run.groups.tolist()))
     if run.state is not None:
         arrays.update({f"run.{name}": value for name, value in run.state.arrays().items()})
     meta = {
@@ -58,6 +62,24 @@ def save(run: Run, path: str | Path) -> None:
         "options": {k: v for k, v in run.options.items() if v is None or isinstance(v, (bool, int, float, str))},
     }
     save_arrays(path, arrays, meta)
+
+
+def _spelt(key: Any) -> Any:
+    """A part of a group's key in JSON, which has no NaN."""
+    key = key.item() if isinstance(key, np.generic) else key
+    if isinstance(key, float) and not math.isfinite(key):
+        return {"float": repr(key)}
+    if key is None or isinstance(key, str | int | float):
+        return key
+    raise UsageError(
+        f"save: a group's key of type {type(key).__name__} fits no file: give the groups other keys, as by "
+        "dataclasses.replace(run, groups=run.groups.astype(str))"
+    )
+
+
+def _read(key: Any) -> Any:
+    """What `_spelt` was given."""
+    return same(float(key["float"])) if isinstance(key, dict) else key
 
 
 def load(path: str | Path, neuron: Neuron | None = None) -> Run:
@@ -92,7 +114,7 @@ def _run(arrays: Arrays, meta: dict[str, Any], neuron: Neuron | None, path: Any)
         groups = groups.astype(keys["dtype"])
     elif keys is not None:
         groups = np.empty(len(keys), dtype=object)
-        groups[:] = [tuple(k) if isinstance(k, list) else k for k in keys]
+        groups[:] = [tuple(map(_read, k)) if isinstance(k, list) else _read(k) for k in keys]
     single = arrays["weights"].ndim == 1
     state = {name[4:]: value for name, value in arrays.items() if name.startswith("run.")}
     values: dict[str, Any] = {name: arrays[name] for name in _ARRAYS}
