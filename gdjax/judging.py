@@ -1,5 +1,6 @@
 """The judge: between chunks, who has ended and why. The only status logic."""
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -31,6 +32,7 @@ class Judge:
     def __init__(self, training: Training) -> None:
         self.on = training
         self.eps = float(np.finfo(training.problem.dtype).eps)
+        self.alikeness = cache(training.slab.alikeness)
 
     def judge(self, rows: np.ndarray) -> np.ndarray:
         """Ends what has ended among the neurons `rows`; the dead that are to start anew are given back."""
@@ -201,18 +203,31 @@ class Judge:
             self._end_diverged(row)
             return
         norm, mu, size, condition = (float(a[i]) for a in proof)
+        reach = norm / (mu * size) if mu * size > 0 else float("inf")
+        slow = not on.automatic[row] and stable is not None and 10 * rate < stable
+        over = condition > st.condition_limit(descent.tolerance, on.problem.dtype)
+        cause = self._cause(row) if over else None
         if on.slab.formula.loss.name == "log_loss" and self._separable(row, theta):
             reason = st.SEPARABLE
-        elif condition > st.condition_limit(descent.tolerance, on.problem.dtype):
-            heavy = bool(4 * on.slab.l2[row] > on.bound.largest[row])  # 2 l2 is most of the largest eigenvalue
-            reason = st.not_certified(condition, descent.tolerance, on.problem.dtype, heavy)
+        elif cause is not None:
+            reason = st.not_certified(condition, descent.tolerance, on.problem.dtype, cause)
         elif norm <= seen.noise[i]:
-            reason = st.ROUNDING
+            reason = st.FLAT if over else st.ROUNDING
         else:
-            reach = norm / (mu * size) if mu * size > 0 else float("inf")
-            slow = not on.automatic[row] and stable is not None and 10 * rate < stable
-            reason = st.unfinished(descent.tolerance, descent.steps, reach, condition, stable if slow else None)
+            known = None if over else condition
+            reason = st.unfinished(descent.tolerance, descent.steps, reach, known, stable if slow else None)
         self._end(row, st.MAX_STEPS, reason, theta, float(seen.cost[i]))
+
+    def _cause(self, row: int) -> st.Cause | None:
+        """Why the condition number is over the limit; None where the curve is flat here and need not be elsewhere."""
+        slab = self.on.slab
+        if 4 * slab.l2[row] > self.on.bound.largest[row]:  # 2 l2 is most of the largest eigenvalue
+            return st.Cause.HEAVY
+        if self.alikeness(int(slab.fold[row])) > st.condition_limit(self.on.descent.tolerance, self.on.problem.dtype):
+            return st.Cause.ALIKE
+        if not slab.standardized:
+            return st.Cause.SCALES
+        return None if slab.formula.bends else st.Cause.ALIKE
 
     def _separable(self, row: int, theta: np.ndarray) -> bool:
         slab = self.on.slab

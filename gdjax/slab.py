@@ -1,7 +1,7 @@
 """A slab: the neurons trained at one time and their samples, scaled, with the float64 passes that judge them."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from gdjax.rows import Blocks, Rows, StreamedRows
 from gdjax.rule import fold as fold_theta
 from gdjax.rule import unfold
 from gdjax.samples import of_sets
-from gdjax.spectrum import Factor, Spectrum, power_iteration, spectrum
+from gdjax.spectrum import EPS, Factor, Spectrum, power_iteration, spectrum
 from gdjax.start import bias_start, random_start, relu_start
 
 COPY_BYTES = 1 << 26
@@ -241,6 +241,27 @@ class Slab:
             return self._factor(at.start + i, np.zeros(size)) if self.formula.quadratic else None
 
         return spectrum(matrix, self.free[at], factor)
+
+    def alikeness(self, fold: int) -> float:
+        """How alike the columns of a set are, whatever their scales: the condition number of what standardised columns
+        make, null directions left out; inf where it is too large to form."""
+        row, size = int(np.argmax(self.fold == fold)), self.free.shape[1]
+        if size > DENSE:
+            return float("inf")
+        shift, scale = self.inner_shift[row, :-1], self.inner_scale[row, :-1]
+        if not self.standardized:
+            mean, variance = self.moments.mean[fold], self.moments.variance[fold]
+            biased = bool(self.free[row, -1])
+            shift, scale = (mean if biased else 0 * mean), np.sqrt(variance + (0 if biased else mean**2))
+        kept = (self.free[row, :-1] > 0) & (scale > 0) & ~self.moments.constant[fold]
+        triangle: Any = np.zeros((0, int(kept.sum())))
+        count = 0
+        for x, _, weight in self.blocks_of(row):
+            x = np.sqrt(weight)[:, None] * ((x - shift)[:, kept] / scale[kept])
+            triangle, count = np.linalg.qr(np.concatenate([triangle, x]), mode="r"), count + len(x)
+        singular = np.linalg.svd(triangle, compute_uv=False)
+        singular = singular[singular > max(count, size) * EPS * singular.max(initial=0.0)]
+        return float((singular[0] / singular[-1]) ** 2) if len(singular) else 1.0
 
     def _largest(self, f: int) -> float:
         row = int(np.argmax(self.fold == f))

@@ -1,5 +1,6 @@
 """What became of a neuron, and why, in words."""
 
+from enum import Enum
 from typing import NamedTuple
 
 import numpy as np
@@ -25,13 +26,20 @@ def condition_limit(tolerance: float, dtype: str) -> float:
     return tolerance / float(np.finfo(dtype).eps)
 
 
-def not_certified(condition: float, tolerance: float, dtype: str, heavy: bool) -> str:
-    """The reason of a neuron whose condition number is over the limit; `heavy`: whether its l2 makes it so."""
+class Cause(Enum):
+    """Why a condition number is over the limit, and what mends it."""
+
+    ALIKE = "drop or combine near-collinear columns, add l2"
+    HEAVY = "lower l2"
+    SCALES = "pass standardize=True, as the columns differ in scale alone"
+
+
+def not_certified(condition: float, tolerance: float, dtype: str, cause: Cause) -> str:
+    """The reason of a neuron whose condition number is over the limit."""
     limit = condition_limit(tolerance, dtype)
-    remedy = "lower l2" if heavy else "drop or combine near-collinear columns, add l2"
     return (
         f"not certified: condition number {condition:.2g} is over {limit:.2g} (tolerance {tolerance:g} / eps of "
-        f"{dtype}): {remedy}, or raise tolerance"
+        f"{dtype}): {cause.value}, or raise tolerance"
     )
 
 
@@ -57,16 +65,19 @@ def overflows(dtype: str, given: bool) -> str:
     return f"the cost overflows {dtype} where it starts: {remedy}{wider}; the starting parameters are given back"
 
 
-def unfinished(tolerance: float, steps: int, reach: float, condition: float, stable: float | None) -> str:
+def unfinished(tolerance: float, steps: int, reach: float, condition: float | None, stable: float | None) -> str:
     """The reason of a neuron that ran out of steps within `reach` of its optimum; 15 sqrt(condition) is what Nesterov's
-    method needed on Longley and its like; `stable`: the largest stable rate, where the given one is far below."""
-    about = 15 * condition**0.5
+    method needed on Longley and its like, None where that at the optimum is not known; `stable`: the largest stable
+    rate, where the given one is far below."""
+    about = 0.0 if condition is None else 15 * condition**0.5
     needs = f"; condition number {condition:.2g} needs about {about:.0f}" if about > steps else ""
+    near = f" (within {reach:.1g})" if reach < 1 else ""  # as far as the optimum is from 0: no bound
     remedy = "raise steps" if stable is None else f"raise learning_rate, of which {stable:.4g} is the largest stable"
-    return f"not within tolerance {tolerance:g} after {steps} steps (within {reach:.1g}): {remedy}{needs}"
+    return f"not within tolerance {tolerance:g} after {steps} steps{near}: {remedy}{needs}"
 
 
 SEPARABLE = "separable: no finite optimum, add l2"
+FLAT = "not certified: the gradient is at rounding level where the curve is flat: start elsewhere, by init or seed"
 ROUNDING = "not certified: the gradient is at rounding level, and the tolerance asks for less"
 
 

@@ -68,6 +68,11 @@ class Formula:
         return self.activation.name == "identity" and self.loss.name == "squared_error"
 
     @property
+    def bends(self) -> bool:
+        """Whether the second derivative changes between kinks, so that far from the optimum the cost may be flat."""
+        return not (self.activation.piecewise_linear and self.loss.name == "squared_error")
+
+    @property
     def shift_invariant(self) -> bool:
         """Whether adding a constant to y adds it to the bias, so that y may be centred."""
         return self.activation.name == "identity" and self.loss.shift_invariant

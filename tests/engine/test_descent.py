@@ -239,6 +239,38 @@ def test_a_need_of_fewer_steps_than_were_taken_is_not_told(backend_name):
     assert "): raise steps; condition number 1" in few.reason
 
 
+def test_columns_of_other_scales_are_to_be_standardised_and_alike_ones_dropped(backend_name):
+    X, y = data()
+    scaled, alike = X * [1, 1e4, 1e-3] + [0, 1e4, 0], np.c_[X, X[:, 0] + 1e-5 * X[:, 1] ** 2]
+    for neuron in (Neuron("identity"), Neuron(), Neuron("identity", "huber")):
+        options = {"steps": 300, "backend": backend_name}
+        run = gdjax.fit(neuron, scaled, y, standardize=False, **options)
+        assert "pass standardize=True, as the columns differ in scale alone" in run.reason
+        assert gdjax.fit(neuron, scaled, y, **options).status == "converged", "it is the remedy"
+        for standardize in (True, False):
+            run = gdjax.fit(neuron, alike, y, standardize=standardize, **options)
+            assert run.status == "max_steps"
+            assert "drop or combine near-collinear columns, add l2" in run.reason
+
+
+@pytest.mark.parametrize(
+    ("neuron", "far", "factor"),
+    [(Neuron("identity", "huber"), 0.0, 1e4), (Neuron("sigmoid", "log_loss"), 1e3, 1), (Neuron("tanh"), 20.0, 1)],
+)
+def test_where_the_curve_is_flat_more_steps_are_the_remedy(backend_name, neuron, far, factor):
+    """Far from the optimum a few rows, or none, have curvature: that says nothing of the columns."""
+    X, y = data()
+    y = {"identity": y * factor, "sigmoid": (X[:, 0] + 0.5 * X[:, 1] * y > 1) * 1.0, "tanh": np.tanh(y)}[
+        neuron.formula.activation.name
+    ]
+    options = {"init": Params(np.full(3, far), 0.0), "backend": backend_name}
+    run = gdjax.fit(neuron, X, y, steps=20, **options)
+    assert run.status == "max_steps"
+    assert run.reason.startswith("not within tolerance 1e-09 after 20 steps: raise steps")
+    if far:
+        assert gdjax.fit(neuron, X, y, steps=20_000, **options).status == "converged", "it is the remedy"
+
+
 @pytest.mark.parametrize("rate", [1e-300, 1e-5, schedules.step(1e-4, every=100, decay=0.01)])
 def test_a_rate_far_too_low_is_not_called_a_kink(backend_name, rate):
     X, y = data()
