@@ -115,7 +115,7 @@ def check(
     elif len(names) != X.shape[1]:
         raise DataError(f"{what}features names {len(names)} columns and X has {X.shape[1]}: pass one name a column")
     if memory_limit is not None and groups is None and X.nbytes > memory_limit:
-        given = None if sample_weight is None else _weights(sample_weight, len(X), what)
+        given = None if sample_weight is None else near_one(_weights(sample_weight, len(X), what))
         return _streamed(ArrayStream(X, y, given, names, memory_limit), formula, what, targets)
     weight = np.ones(len(X)) if sample_weight is None else _weights(sample_weight, len(X), what)
     key_codes = None if groups is None else group(groups, len(X))
@@ -134,6 +134,8 @@ def check(
             key_codes = Groups(key_codes.keys, order, np.cumsum(length) - length, length, codes)
         row = np.nonzero(kept)[0]
         X, y, weight = X[kept], y[kept], weight[kept]
+    if sample_weight is not None:
+        weight = near_one(weight, None if key_codes is None else key_codes.code)
     faults = _faults(X, y, formula, names, row)
     if faults:
         if key_codes is None:
@@ -240,6 +242,18 @@ def _weights(given: Any, rows: int, what: str) -> np.ndarray:
         at = int(np.argmax(wrong))
         raise DataError(f"{what}sample_weight = {weight[at]:g} at row {at}: weights must be finite and >= 0")
     return weight
+
+
+def near_one(weight: np.ndarray, code: np.ndarray | None = None) -> np.ndarray:
+    """Weights (N,) times a power of two, each group's its own, so that the largest is from 1 to 2.
+
+    A cost is a mean, so no bit of it changes; but sums of weights near the ends of a dtype would overflow, or be 0.
+    """
+    if code is None:
+        return np.ldexp(weight, 1 - np.frexp(weight.max(initial=0.0))[1])
+    most = np.zeros(code.max(initial=0) + 1)
+    np.maximum.at(most, code, weight)
+    return np.ldexp(weight, 1 - np.frexp(most)[1][code])
 
 
 def bad_codes(data: Data, count: int) -> tuple[np.ndarray, list[str]]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from gdjax.data import no_stream
+from gdjax.data import near_one, no_stream
 from gdjax.discovery import DEFAULT
 from gdjax.discovery import backend as find_backend
 from gdjax.errors import DataError
@@ -57,6 +57,7 @@ def cost_and_gradient(
     weight = np.ones((1, X.shape[0])) if sample_weight is None else np.asarray(sample_weight, np.float64)[None]
     if weight.shape[1] != X.shape[0] or not (np.isfinite(weight).all() and (weight >= 0).all() and weight.any()):
         raise DataError(f"sample_weight must be {X.shape[0]} finite numbers >= 0, not all 0")
+    weight = near_one(weight)
     samples = Samples(X, y, _put(engine, weight), _put(engine, weight.sum(axis=1)))
     cost, gradient = engine.cost_and_gradient(neuron.formula, engine.asarray(theta), samples)
     # on the host: outside its own calls a backend may know no float64

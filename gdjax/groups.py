@@ -66,7 +66,9 @@ def _columns(keys: Any) -> list[np.ndarray]:
 def _column(keys: Any) -> np.ndarray:
     """The keys as they are: NumPy would spell numbers beside text as text, and a masked one is None."""
     if isinstance(keys, np.ma.MaskedArray) and np.ma.is_masked(keys):
-        return np.where(np.ma.getmaskarray(keys), None, keys.data.astype(object))
+        plain = keys.data.astype(object)
+        plain[np.ma.getmaskarray(keys)] = None
+        return plain
     array = np.asarray(keys)
     if (
         array.dtype.kind in "US"

@@ -32,7 +32,7 @@ def relu_start(q: np.ndarray, y: np.ndarray, weight: np.ndarray, thresholds: boo
             + q_sorted**2 * np.cumsum(s, axis=1)
         )
         scale = np.max(np.abs(q_sorted), axis=1, keepdims=True) ** 2 * np.sum(s, axis=1, keepdims=True)
-        score = np.where(real & (a > 0) & (b > 1e-12 * scale), a * a / np.where(b > 0, b, 1.0), -1.0)
+        score = np.where(real & (a > 0) & (b > 1e-12 * scale), a * (a / np.where(b > 0, b, 1.0)), -1.0)
         lowest = np.min(np.where(real, q_sorted, np.inf), axis=1)
         lowest = np.where(np.isfinite(lowest), lowest, 0.0)
         # one threshold under all rows: the gate open everywhere

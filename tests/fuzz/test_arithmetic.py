@@ -220,6 +220,45 @@ def test_tiny_and_huge_units_are_only_units(scale: float, backend_name: str) -> 
     np.testing.assert_allclose(run.weights * scale, best[:-1], rtol=1e-8)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("exponent", [1020, 120, -130, -1000])
+def test_weights_near_the_ends_of_a_dtype_are_only_shares(exponent: int, dtype: str, backend_name: str) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 2)).astype(dtype)
+    y = np.maximum(X @ np.array([2.0, -1.0], dtype) + 1, 0) + rng.random(60).astype(dtype)
+    weight, groups = 1 + rng.random(60), np.arange(60) // 30
+    extreme, params = np.ldexp(weight, exponent), Params(np.array([1.0, 2.0]), 0.5)
+    assert np.isfinite(extreme).all()
+    assert (extreme > 0).all()
+    with np.errstate(all="raise", under="ignore"):
+        for given in ({}, {"groups": groups}):
+            runs = [
+                gdjax.fit(Neuron(), X, y, sample_weight=w, backend=backend_name, **given) for w in (weight, extreme)
+            ]
+            np.testing.assert_array_equal(runs[0].weights, runs[1].weights)
+            np.testing.assert_array_equal(runs[0].status, runs[1].status)
+        own = np.where(groups == 1, extreme, weight)  # a group whose rows are all long ago, say
+        fleet = gdjax.fit(Neuron(), X, y, sample_weight=own, groups=groups, backend=backend_name)
+        np.testing.assert_array_equal(fleet.weights, runs[0].weights)
+        costs = [
+            gdjax.cost_and_gradient(Neuron(), params, X, y, sample_weight=w, backend=backend_name)[0]
+            for w in (weight, extreme)
+        ]
+    assert np.asarray(costs[0]) == np.asarray(costs[1])
+
+
+@pytest.mark.parametrize("scale", [1e100, 1e140])
+def test_a_start_of_huge_targets_does_not_overflow(scale: float, backend_name: str) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(50, 2))
+    y = np.maximum(X @ [2.0, -1.0] + 1, 0) + rng.random(50)
+    # a power of two, so that it is a change of units to the bit
+    unit = 2.0 ** round(np.log2(scale))
+    run, other = (gdjax.fit(Neuron(), X, y * u, backend=backend_name) for u in (1.0, unit))
+    assert other.status == run.status == "converged", other.reason
+    np.testing.assert_allclose(other.weights / unit, run.weights, rtol=1e-8)
+
+
 EMPTY: list[tuple[Any, Any]] = [
     (np.zeros((0, 2)), np.zeros(0)),
     (np.zeros((3, 0)), np.zeros(3)),
