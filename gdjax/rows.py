@@ -6,6 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
+from gdjax.arrays import floating
 from gdjax.protocol import Backend
 from gdjax.samples import Samples
 from gdjax.stream import Layout, Stream
@@ -66,7 +67,7 @@ class Rows:
     @property
     def foldable(self) -> bool:
         """Whether a backend can take X as it is."""
-        return self.X.dtype.kind == "f"
+        return floating(self.X.dtype)
 
     @property
     def nbytes(self) -> int:
@@ -124,12 +125,20 @@ class Rows:
         return replace(self, X=np.where(self.weight[:, :, None] > 0, X, 0.0))
 
     def astype(self, dtype: str) -> "Rows":
-        """X and y in `dtype`."""
-        return Rows(self.X.astype(dtype, copy=False), self.y.astype(dtype), self.weight)
+        """X and y in `dtype`; X of 16 bits as it is, for a backend may keep it so."""
+        narrow = floating(self.X.dtype) and self.X.dtype.itemsize == 2
+        return Rows(self.X if narrow else self.X.astype(dtype, copy=False), self.y.astype(dtype), self.weight)
 
     def on(self, backend: Backend, total: np.ndarray, fold: np.ndarray | None) -> Samples:
         """The samples on a backend."""
-        held = (self.X, self.y, self.weight.astype(backend.dtype), total.astype(backend.dtype))
+        # NumPy takes JAX's bfloat16 for no float: a backend that does not keep it need not know it
+        keeps = self.X.dtype.kind == "f" or getattr(backend, "narrow", False)
+        held = (
+            self.X if keeps else self.X.astype(backend.dtype),
+            self.y,
+            self.weight.astype(backend.dtype),
+            total.astype(backend.dtype),
+        )
         for array in held[1:]:
             array.flags.writeable = False  # so that it is not copied again
         X, y, weight, total = (backend.asarray(array) for array in held)

@@ -309,3 +309,47 @@ def test_narrow_data_costs_its_rounding_and_no_more(kind: str, bits: int) -> Non
     np.testing.assert_allclose(found, rounded, rtol=2e-5, atol=1e-6)
     scale = np.abs(exact).max()
     assert 0 < np.abs(rounded - exact).max() <= 4 * 2.0**-bits * scale
+
+
+@pytest.mark.parametrize("way", ["folded", "raw", "groups"])
+@pytest.mark.parametrize("kind", ["bfloat16", "float16"])
+def test_a_fit_keeps_narrow_data(kind: str, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    from gdjax_jax import JaxBackend
+
+    seen = set()
+
+    class Watched(JaxBackend):
+        def descend(self, formula: Any, rule: Any, samples: Samples, *rest: Any) -> Any:
+            seen.add(str(samples.X.dtype))
+            return super().descend(formula, rule, samples, *rest)
+
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 3)).astype(getattr(ml_dtypes, kind, kind))
+    wide = X.astype(np.float32)
+    y = np.maximum(wide @ np.float32([1, 2, -1]), 0)
+    options: dict[str, Any] = {"groups": np.arange(300) // 100} if way == "groups" else {}
+    if way == "folded":
+        monkeypatch.setattr("gdjax.slab.COPY_BYTES", 0)
+    else:
+        options["standardize"] = False
+    run = gdjax.fit(gdjax.Neuron(), X, y, backend=Watched("float32", narrow=True), **options)
+    assert seen == {kind}
+    other = gdjax.fit(gdjax.Neuron(), wide, y, backend=JaxBackend("float32"), **options)
+    assert run.counts() == other.counts() == {"converged": run.models}
+    np.testing.assert_allclose(run.weights, other.weights, rtol=2e-4)  # each is within 1e-4 of the optimum
+
+
+@pytest.mark.parametrize("kind", ["bfloat16", "float16"])
+def test_narrow_data_is_float32_s_numbers(kind: str, backend_name: str) -> None:
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 3)).astype(getattr(ml_dtypes, kind, kind))
+    y = rng.random(60).astype(X.dtype)
+    runs = [
+        gdjax.fit(gdjax.Neuron(), *(a.astype(dtype) for a in (X, y)), standardize=False, backend=backend_name)
+        for dtype in (X.dtype, np.float32)
+    ]
+    assert runs[0].dtype == "float32"
+    np.testing.assert_array_equal(runs[0].weights, runs[1].weights)
+    np.testing.assert_array_equal(runs[0].predict(X), runs[1].predict(X.astype(np.float32)))
