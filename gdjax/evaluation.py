@@ -4,10 +4,11 @@ from typing import Any
 
 import numpy as np
 
+from gdjax.arrays import floating, real
 from gdjax.data import near_one, no_stream
 from gdjax.discovery import DEFAULT
 from gdjax.discovery import backend as find_backend
-from gdjax.errors import DataError
+from gdjax.errors import DataError, UsageError
 from gdjax.neuron import Neuron
 from gdjax.params import Params
 from gdjax.protocol import Backend
@@ -34,6 +35,7 @@ def cost_and_gradient(
 
     Raises:
         DataError: shapes that do not fit, or weights that are none.
+        UsageError: `params` of another kind.
 
     >>> cost, gradient = cost_and_gradient(
     ...     Neuron(), Params(np.array([1.0]), 0.0), np.array([[2.0]]), np.array([1.0]), backend="numpy"
@@ -43,22 +45,31 @@ def cost_and_gradient(
     """
     if isinstance(X, Stream):
         raise no_stream()
-    narrow = getattr(X, "dtype", None) is not None and X.dtype.kind == "f" and X.dtype.itemsize <= 4
+    narrow = isinstance(getattr(X, "dtype", None), np.dtype) and floating(X.dtype) and X.dtype.itemsize <= 4
     engine = find_backend(backend, ("float32" if narrow else "float64") if isinstance(backend, str) else None)
-    weights = np.asarray(params.weights, engine.dtype)
-    bias = np.asarray(params.bias, engine.dtype)
+    try:
+        weights, bias = (np.asarray(part, engine.dtype) for part in params)
+    except (TypeError, ValueError) as error:
+        what = str(error).partition("\n")[0]
+        raise UsageError(f"params: {what}: pass gdjax.Params(weights, bias) of numbers") from error
     single = weights.ndim == 1
-    theta = np.concatenate([np.atleast_2d(weights), np.atleast_1d(bias)[:, None]], axis=1)
-    X, y = _put(engine, X), _put(engine, y)
-    if X.ndim != 2 or y.shape != X.shape[:1] or theta.shape[1] != X.shape[1] + 1:
+    X, y = _put(engine, X, "X", 2), _put(engine, y, "y", 1)
+    fit = X.ndim == 2 and y.shape == X.shape[:1] and weights.shape[-1:] == X.shape[1:]
+    if not fit or weights.ndim not in (1, 2) or bias.shape != weights.shape[:-1]:
         raise DataError(
-            f"X {tuple(X.shape)}, y {tuple(y.shape)}, weights {weights.shape}: need (N, D), (N,) and (D,) or (K, D)"
+            f"X {tuple(X.shape)}, y {tuple(y.shape)}, weights {weights.shape}, bias {bias.shape}: "
+            "need (N, D), (N,), and (D,) and () or (K, D) and (K,)"
         )
-    weight = np.ones((1, X.shape[0])) if sample_weight is None else np.asarray(sample_weight, np.float64)[None]
-    if weight.shape[1] != X.shape[0] or not (np.isfinite(weight).all() and (weight >= 0).all() and weight.any()):
-        raise DataError(f"sample_weight must be {X.shape[0]} finite numbers >= 0, not all 0")
-    weight = near_one(weight)
-    samples = Samples(X, y, _put(engine, weight), _put(engine, weight.sum(axis=1)))
+    if not len(X):
+        raise DataError("X has no row: pass at least one sample")
+    theta = np.concatenate([np.atleast_2d(weights), np.atleast_1d(bias)[:, None]], axis=1)
+    weight = np.ones(len(X))
+    if sample_weight is not None:
+        weight = real(sample_weight, "sample_weight", 1).astype(np.float64)
+    if weight.shape != y.shape or not (np.isfinite(weight).all() and (weight >= 0).all() and weight.any()):
+        raise DataError(f"sample_weight must be {len(X)} finite numbers >= 0, not all 0")
+    weight = near_one(weight)[None]
+    samples = Samples(X, y, engine.asarray(weight), engine.asarray(weight.sum(axis=1)))
     cost, gradient = engine.cost_and_gradient(neuron.formula, engine.asarray(theta), samples)
     # on the host: outside its own calls a backend may know no float64
     w = theta[:, :-1]
@@ -71,9 +82,9 @@ def cost_and_gradient(
     return engine.asarray(costs[at]), Params(engine.asarray(slopes[at, :-1]), engine.asarray(slopes[at, -1]))
 
 
-def _put(engine: Backend, x: Any) -> Any:
+def _put(engine: Backend, x: Any, name: str, ndim: int) -> Any:
     """`x` on the backend, row by row, so that its layout changes no bit; integers become its dtype."""
     if isinstance(x, np.ndarray) or not hasattr(x, "dtype"):
-        x = np.asarray(x, order="C")
+        x = np.asarray(real(x, name, ndim), order="C")
         return engine.asarray(x if x.dtype.kind == "f" else x.astype(np.float64))
     return engine.asarray(x)

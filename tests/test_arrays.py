@@ -136,3 +136,31 @@ def test_a_sparse_matrix_is_told_how_to_be_dense() -> None:
 def test_names_that_are_no_sequence_are_refused() -> None:
     with pytest.raises(DataError, match=r"^features = 5: pass one name a column$"):
         fit(X, Y, features=5, backend="numpy")
+
+
+PARAMS = gdjax.Params(np.ones(3), 0.5)
+MISFITS = {
+    "weights of another length": ((gdjax.Params(np.ones(2), 0.5), X, Y), r"weights \(2,\), bias \(\): need"),
+    "a bias of another number": ((gdjax.Params(np.ones(3), np.ones(2)), X, Y), r"weights \(3,\), bias \(2,\): need"),
+    "weights of no axis": ((gdjax.Params(1.0, 0.5), X, Y), r"weights \(\), bias \(\): need"),
+    "params that are none": ((3, X, Y), r"^params: .*: pass gdjax.Params"),
+    "params of text": ((gdjax.Params("a", 0.5), X, Y), r"^params: could not convert .*: pass gdjax.Params"),
+    "targets of another length": ((PARAMS, X, Y[:3]), r"X \(40, 3\), y \(3,\)"),
+    "no row": ((PARAMS, X[:0], Y[:0]), r"^X has no row"),
+    "text": ((PARAMS, [["a", "b", "c"]], [1.0]), r"^X: dtype <U1 is not real numbers"),
+}
+
+
+@pytest.mark.parametrize("what", MISFITS)
+def test_cost_and_gradient_of_misfits_is_an_error_of_one_line(what: str, backend_name: str) -> None:
+    arguments, words = MISFITS[what]
+    with pytest.raises(gdjax.GdjaxError, match=words) as error:
+        gdjax.cost_and_gradient(gdjax.Neuron(), *arguments, backend=backend_name)
+    assert "\n" not in str(error.value)
+
+
+def test_a_masked_number_is_not_in_the_cost(backend_name: str) -> None:
+    hidden = np.ma.masked_array(X, mask=X > 2)
+    assert hidden.mask.any()
+    cost, _ = gdjax.cost_and_gradient(gdjax.Neuron("identity"), PARAMS, hidden, Y, backend=backend_name)
+    assert np.isnan(cost)
