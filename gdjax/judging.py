@@ -10,7 +10,7 @@ from gdjax.descent import CHUNK
 from gdjax.rule import DIVERGED, EXHAUSTED, RUNNING, STATIONARY
 from gdjax.separability import LINEAR_PROGRAM, separable
 from gdjax.slab import Examination
-from gdjax.training import Training
+from gdjax.training import LEFT, Training
 
 
 class Certificate(NamedTuple):
@@ -196,11 +196,17 @@ class Judge:
         on, descent = self.on, self.on.descent
         neuron = int(on.slab.neurons[row])
         rate, stable = float(on.run.state.rate[neuron]), self._stable(row)
-        # from a start far above it may be on its way down: at a stable rate in swings, else at its best or near it
+        cost, least = float(seen.cost[i]), float(on.run.state.best_cost[neuron])
+        most = max(on.no_model[row], 2 * least)
+        # at a stable rate it is on its way down from a start far above, in swings
         calm = stable is not None and rate * max(1.0, self._factor(neuron)) < stable
-        most = max(on.no_model[row], 2 * float(on.run.state.best_cost[neuron]))
-        if not on.automatic[row] and not calm and seen.cost[i] > most:
-            self._end_diverged(row)
+        if not (on.automatic[row] or calm or cost <= most):
+            # where no rate is known to be stable it may be a moment's rise: divergence leaves all bounds
+            if stable is not None or not cost <= LEFT * most:
+                self._end_diverged(row)
+            else:
+                best = on.run.state.best[neuron].astype(np.float64)
+                self._end(row, st.MAX_STEPS, st.swinging(descent.steps, cost, least), best)
             return
         norm, mu, size, condition = (float(a[i]) for a in proof)
         reach = norm / (mu * size) if mu * size > 0 else float("inf")
@@ -216,7 +222,7 @@ class Judge:
         else:
             known = None if over else condition
             reason = st.unfinished(descent.tolerance, descent.steps, reach, known, stable if slow else None)
-        self._end(row, st.MAX_STEPS, reason, theta, float(seen.cost[i]))
+        self._end(row, st.MAX_STEPS, reason, theta, cost)
 
     def _cause(self, row: int) -> st.Cause | None:
         """Why the condition number is over the limit; None where the curve is flat here and need not be elsewhere."""

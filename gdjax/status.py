@@ -58,6 +58,14 @@ def diverged(step: int, rate: float, stable: float | None) -> str:
     return f"diverged at step {step} with learning_rate {rate:.4g}: {advice}; the best finite parameters are given back"
 
 
+def swinging(steps: int, cost: float, least: float) -> str:
+    """The reason of a neuron whose steps ended far above the least cost seen, where no rate is known to be stable."""
+    return (
+        f"at a cost of {cost:.2g} after {steps} steps, and of {least:.2g} before: lower learning_rate, or raise steps; "
+        "the best parameters are given back"
+    )
+
+
 def overflows(dtype: str, given: bool) -> str:
     """The reason of a neuron whose first cost is no number of its dtype; `given`: whether its start was given."""
     remedy = "start nearer, by init" if given else "rescale y"

@@ -10,7 +10,7 @@ from gdjax.event import Event
 from gdjax.judging import Judge
 from gdjax.protocol import Backend, Chunk
 from gdjax.rule import RUNNING, Knobs, State, initial_state
-from gdjax.training import Training
+from gdjax.training import LEFT, Training
 
 TRACED = 16
 """Neurons up to which the history holds each step; above, the edges of chunks."""
@@ -122,7 +122,7 @@ class Trainer:
         # the deviation of y sets the scale of cost, and the start: a penalty or an `init` may put it far above
         level = np.maximum(self.on.dead_cost[rows], self.on.deviation[rows] ** 2)
         known = np.asarray(np.where(np.isfinite(before.best_cost), before.best_cost, before.cost), np.float64)
-        ceiling = 1e6 * np.maximum(level, np.where(np.isfinite(known), known, 0)) + 1e-30
+        ceiling = LEFT * np.maximum(level, np.where(np.isfinite(known), known, 0)) + 1e-30
         with np.errstate(over="ignore"):
             ceiling = ceiling.astype(dtype)
         knobs = Knobs(

@@ -14,6 +14,9 @@ from gdjax.runstate import RunState
 from gdjax.slab import Slab
 from gdjax.spectrum import Spectrum
 
+LEFT = 1e6
+"""How many times over its level a cost has left all bounds."""
+
 
 @dataclass(frozen=True)
 class Training:

@@ -211,6 +211,24 @@ def test_a_rise_that_its_steps_end_before_all_bounds_is_divergence(backend_name,
         assert ("lower learning_rate" in run.reason) == rising, "a rate that diverged is not said to be stable"
 
 
+def test_a_rise_that_comes_down_again_is_no_divergence(backend_name):
+    """Adam's steps are bounded by its rate: it swings, and arrives. Nor is a rise of exp's divergence by itself."""
+    X, y = data()
+    options = {"method": "adam", "learning_rate": 10.0, "backend": backend_name}
+    part = gdjax.fit(Neuron("identity"), X, y, steps=5, **options)
+    assert part.status == "max_steps"
+    assert part.history[-1] > 2 * part.history.min()
+    assert part.reason.startswith("at a cost of ")
+    assert part.reason.endswith("lower learning_rate, or raise steps; the best parameters are given back")
+    assert part.cost == pytest.approx(part.history.min(), rel=1e-12)
+    whole = gdjax.fit(Neuron("identity"), X, y, steps=3_000, **options)
+    assert whole.status == "converged"
+    solved = np.linalg.lstsq(np.c_[X, np.ones(len(X))], y, rcond=None)[0]
+    np.testing.assert_allclose([*whole.weights, whole.bias], solved, rtol=1e-8)
+    neuron, fast = Neuron("exp"), {**options, "method": "plain", "learning_rate": 3.0}
+    assert gdjax.fit(neuron, X, np.exp(y / 4), steps=50, **fast).status == "diverged", "it has left all bounds"
+
+
 @pytest.mark.parametrize("method", ["plain", "momentum"])
 def test_no_rate_is_called_stable_where_the_curvature_has_no_bound(backend_name, method):
     """That of exp grows with its prediction: 0.01 diverges from one start and is slow from another."""
