@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Mapping
@@ -14,11 +15,14 @@ from typing import Any
 import numpy.typing as npt
 
 from gdjax.errors import FileError
-from gdjax.files import Arrays, load_arrays, remove_orphans, save_arrays
+from gdjax.files import Arrays, load_arrays, open_regular, remove_orphans, save_arrays
 
-__all__ = ["previous", "read", "write"]
+__all__ = ["is_one", "previous", "read", "write"]
 
 _log = logging.getLogger(__name__)
+
+_HEADS = (b'{"__metadata__":{"gdjax":', b'{"__metadata__":{"sha256":')
+"""How the header of a file that `save_arrays` wrote begins."""
 
 
 def write(path: str | os.PathLike[str], arrays: Mapping[str, npt.ArrayLike], meta: Mapping[str, Any]) -> None:
@@ -36,11 +40,28 @@ def previous(path: str | os.PathLike[str]) -> Path:
     return target.with_name(target.name + ".previous")
 
 
+def is_one(path: Path) -> bool:
+    """Whether the file at ``path`` is a checkpoint, whole or damaged: one that may be replaced."""
+    with open_regular(path) as (file, size):
+        length = int.from_bytes(file.read(8), "little")
+        header = file.read(max(map(len, _HEADS)))
+        if not header.startswith(_HEADS):
+            return False
+        header += file.read(max(0, min(length, size) - len(header)))
+    try:
+        kind: object = json.loads(json.loads(header)["__metadata__"]["gdjax"]).get("kind")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return True
+    return kind == "checkpoint"
+
+
 def read(path: str | os.PathLike[str]) -> tuple[Arrays, dict[str, Any]] | None:
     """The newest checkpoint at ``path`` that is whole; None where there is none yet.
 
+    A file at ``path`` that cannot be used, and may be a stranger's, is set aside as ``path.unreadable``.
+
     Raises:
-        FileError: there are some, and none can be read.
+        FileError: there are some, and none can be read; or something has been set aside before.
     """
     target = Path(os.path.realpath(path))
     remove_orphans(target)
@@ -55,6 +76,11 @@ def read(path: str | os.PathLike[str]) -> tuple[Arrays, dict[str, Any]] | None:
             continue
         if file != target:
             _log.warning("%s cannot be used; resuming from the one before it, %s", path, file.name)
+            if target in found and not is_one(target):
+                aside = target.with_name(target.name + ".unreadable")
+                if os.path.lexists(aside) and refused is not None:
+                    raise refused
+                os.rename(target, aside)
         return state
     if refused:
         raise refused

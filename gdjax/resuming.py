@@ -1,6 +1,7 @@
 """Runs that can be taken up again: what a checkpoint is the run of, and when it is written."""
 
 import hashlib
+import os
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -57,6 +58,11 @@ class Keeper:
         found = checkpoint.read(self.path)
         if found is None:
             return fresh
+        before = checkpoint.previous(self.path)
+        if os.path.lexists(before) and not checkpoint.is_one(before):
+            raise FileError(
+                f"{before}: no checkpoint, and the one before the newest is kept there: name another checkpoint="
+            )
         arrays, meta = found
         if not isinstance(meta, dict) or meta.get("kind") != "checkpoint" or meta.get("format") != FORMAT:
             raise FileError(f"{self.path}: no checkpoint of this version of gdjax: name another checkpoint=")

@@ -223,13 +223,16 @@ class OutputOptions:
 
     def check(self, *inputs: str | Path | None, checkpoint: Path | None = None) -> None:
         """Refuse an output or a checkpoint that cannot be written, before any work is done for it."""
+        from gdjax.checkpoint import previous
+
         known = (*inputs, self.config)
         if self.output is not None:
             check_output("--output", self.output, *known)
         if checkpoint is not None:
             check_output("--checkpoint", checkpoint, *known)
-            if self.output is not None and _one_file(self.output, checkpoint):
-                raise UsageError(f"--checkpoint {checkpoint}: this is the output; name another file")
+            for path in (checkpoint, previous(checkpoint)):
+                if self.output is not None and _one_file(self.output, path):
+                    raise UsageError(f"--output {self.output}: the checkpoint is kept there; name another file")
 
 
 def check_output(flag: str, path: Path, *inputs: str | Path | None) -> None:

@@ -354,6 +354,7 @@ def test_no_output_is_written_over_an_input(line: Path, tmp_path: Path) -> None:
         ["predict", run, table, "-o", run],
         [*fit, "--checkpoint", table],
         [*fit, "--checkpoint", tmp_path / "new", "-o", tmp_path / "new"],
+        [*fit, "--checkpoint", tmp_path / "new", "-o", tmp_path / "new.previous"],
         [*fit, "--config", config, "-o", config],
         ["fit", line, "--target", "y", "--validation", table, "-o", table, *QUICK],
         ["sweep", line, "--target", "y", "--validation", table, "-o", table, *QUICK],

@@ -242,6 +242,41 @@ def test_a_run_file_is_no_checkpoint(tmp_path: Path) -> None:
     assert (tmp_path / "run").read_bytes() == before
 
 
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("kind", ["text", "run"])
+def test_a_strangers_file_beside_the_checkpoint_is_left_as_it_is(tmp_path: Path, kind: str, first: bool) -> None:
+    """The one before the newest would be written over it at the second save."""
+    path, other = tmp_path / "c", tmp_path / "c.previous"
+    if not first:
+        call("nesterov", "numpy", steps=100, checkpoint=path)
+    if kind == "run":
+        call("nesterov", "numpy").save(other)
+    else:
+        other.write_text("mine")
+    held = {file: file.read_bytes() for file in tmp_path.iterdir()}
+    with pytest.raises(FileError, match=r"c\.previous: no checkpoint, and .* is kept there: name another checkpoint="):
+        call("nesterov", "numpy", checkpoint=path)
+    assert {file: file.read_bytes() for file in tmp_path.iterdir()} == held
+
+
+def test_what_cannot_be_told_from_a_strangers_file_is_set_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(resuming, "INTERVAL", 0.0)
+    monkeypatch.setattr(resuming, "SHARE", np.inf)
+    path, aside = tmp_path / "c", tmp_path / "c.unreadable"
+    call("mini batches", "numpy", checkpoint=path, callback=stopping_at(3))
+    path.write_text("mine")
+    rest = call("mini batches", "numpy", checkpoint=path)
+    assert "resuming from the one before it" in caplog.text
+    assert not differing(rest, call("mini batches", "numpy"))
+    assert aside.read_text() == "mine"
+    path.write_text("mine too")
+    with pytest.raises(FileError, match="not a gdjax file, or cut short; name another checkpoint="):
+        call("mini batches", "numpy", checkpoint=path)
+    assert (path.read_text(), aside.read_text()) == ("mine too", "mine")
+
+
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
