@@ -30,7 +30,7 @@ def taylor(
             outputs = subject(args).outputs
             middle = float(cost(*args))
         except Broken as error:
-            yield Finding("contract", "fail", str(error))
+            yield Finding("contract", error.severity, str(error))
             return
         except Exception:  # noqa: BLE001
             continue

@@ -61,7 +61,7 @@ def repeats(subject: Subject, cases: Sequence[Case], times: int) -> Iterator[Fin
                     yield fail("a fresh copy of the gradient gave another answer", case.label)
                     return
     except Broken as error:
-        yield fail(str(error))
+        yield Finding("contract", error.severity, str(error))
 
 
 def contents(subject: Subject, a: Case, b: Case) -> Iterator[Finding]:
@@ -81,7 +81,7 @@ def contents(subject: Subject, a: Case, b: Case) -> Iterator[Finding]:
         if not same_bits(subject(shared, fresh=False).outputs, wanted):
             yield fail("after its arguments' contents changed in place, the gradient gave an answer that is not theirs")
     except Broken as error:
-        yield fail(str(error))
+        yield Finding("contract", error.severity, str(error))
 
 
 def nan_stays(

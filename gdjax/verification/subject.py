@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from gdjax.files import physical_memory
+from gdjax.memory import out_of_memory
 from gdjax.verification.exact import Array
 from gdjax.verification.program import wide_floats
 from gdjax.verification.work import CALL, Work
@@ -17,6 +19,14 @@ from gdjax.verification.work import CALL, Work
 
 class Broken(Exception):
     """The gradient raised, or returned something else than one array for each argument; the message says what."""
+
+    severity = "fail"
+
+
+class OutOfMemory(Broken):
+    """The gradient had no memory to go on: that says nothing of what it would have given."""
+
+    severity = "inconclusive"
 
 
 @dataclass(frozen=True)
@@ -50,6 +60,8 @@ class Subject:
                 returned = self.gradient(*given)
             except Exception as error:
                 first = str(error).splitlines()[0] if str(error) else ""
+                if out_of_memory(error):
+                    raise OutOfMemory(f"the gradient ran out of memory ({type(error).__name__}): {_limit()}") from error
                 raise Broken(f"the gradient raised {type(error).__name__}: {first}") from error
             parts = self._parts(returned)
             outputs = tuple(_copied(p) for p in parts)
@@ -75,6 +87,21 @@ class Subject:
             return Subject(copy.deepcopy(self.gradient), self.count, self.wide, self.work)
         except Exception:  # noqa: BLE001
             return None
+
+
+def _limit() -> str:
+    """How much memory this process may have, and what gives it more."""
+    try:
+        import resource
+
+        given = resource.getrlimit(resource.RLIMIT_AS)[0]
+        if given != resource.RLIM_INFINITY:
+            return (
+                f"the limit on its process is {given:,} bytes of address space; raise it, by --memory-limit on the line"
+            )
+    except (ImportError, OSError):
+        pass
+    return f"the machine has {physical_memory():,} bytes; give it smaller arguments"
 
 
 def _copied(part: Any) -> Array:

@@ -62,7 +62,7 @@ class Visit:
         try:
             outcome = check.subject(case.args)
         except Broken as error:
-            self._note("contract", "fail", str(error))
+            self._note("contract", error.severity, str(error))
             return
         wrong_form = [
             *contracts.shapes_and_dtypes(outcome, case.args, check.cases.wrt, check.names),

@@ -10,6 +10,7 @@ import textwrap
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -317,6 +318,29 @@ def test_the_child_is_limited(module: Path) -> None:
         verified(Task("mine:cost", "mine:hangs", "mine:example", str(module)), time_limit=4)
     with pytest.raises(UsageError, match="has no 'absent'"):
         verified(Task("mine:cost", "mine:absent", "mine:example", str(module)))
+
+
+def test_a_gradient_without_memory_is_not_called_wrong(module: Path) -> None:
+    """What it would have given is not known; what it gives where there is memory is judged all the same."""
+
+    def hungry(gradient: Any, least: int) -> Any:
+        def inner(w: Any, b: Any, X: Any, y: Any) -> Any:
+            if len(y) >= least:
+                np.ones(10**13)  # 72 TiB
+            return gradient(w, b, X, y)
+
+        return inner
+
+    options = {"shapes": SHAPES, "seconds": 1.0}
+    for least in (0, 3):
+        report = gdjax.verify(RELU.cost, hungry(RELU.gradient(np), least), example(), **options)
+        assert report.verdict == "inconclusive"
+        assert "the gradient ran out of memory" in str(report)
+    assert gdjax.verify(RELU.cost, hungry(wrong, 3), example(), **options).verdict == "fail"
+    (module / "hungry.py").write_text("import numpy as np\ndef gradient(w, b, X, y):\n    return np.ones(10**13)\n")
+    done = verified(Task("mine:cost", "hungry:gradient", "mine:example", str(module)), memory_limit=4 << 30)
+    assert done.verdict == "inconclusive"
+    assert "the limit on its process is 4,294,967,296 bytes of address space; raise it, by --memory-limit" in done.text
 
 
 def test_the_fixture(tmp_path: Path) -> None:
