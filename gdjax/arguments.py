@@ -33,6 +33,18 @@ def tolerated(value: Any) -> float:
     return number
 
 
+def flag(name: str, value: Any) -> bool:
+    if not isinstance(value, bool | np.bool_ | int | np.integer) or value not in (0, 1):
+        raise UsageError(f"{name} = {value!r} must be True or False")
+    return bool(value)
+
+
+def called(name: str, value: Any) -> Any:
+    if not callable(value):
+        raise UsageError(f"{name} = {value!r} must be callable")
+    return value
+
+
 def memory(given: int | None) -> int:
     """A memory limit in bytes: half of the machine's by default."""
     return physical_memory() // 2 if given is None else whole("memory_limit", given, 1 << 20)

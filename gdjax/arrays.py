@@ -20,20 +20,25 @@ def column_names(X: Any) -> tuple[str, ...] | None:
     return None if columns is None or callable(columns) else tuple(str(c) for c in columns)
 
 
-def selected(X: Any, names: Sequence[str]) -> Any:
-    """The columns `names` of a data frame, in that order; what has no names as it is.
+def selected(X: Any, names: Sequence[str], what: str = "") -> Any:
+    """The columns `names` of a fit in a data frame, in that order; what has no names as it is.
 
     Raises:
-        KeyError: one of the names, which is not there.
+        DataError: one of them is not there.
     """
     have = column_names(X)
     if have is None:
         return X
     missing = next((name for name in names if name not in have), None)
     if missing is not None:
-        raise KeyError(missing)
+        raise DataError(f"{what}X: no column {missing!r}: {fitted_on(names)}")
     # pandas' labels may be no text
     return X.iloc[:, [have.index(name) for name in names]] if hasattr(X, "iloc") else X.select(list(names))
+
+
+def fitted_on(names: Sequence[str]) -> str:
+    """The columns of a fit, for messages."""
+    return f"the run was fitted on {len(names)} columns: {', '.join(names[:8])}"
 
 
 def real(x: Any, name: str, ndim: int, columns: Sequence[str] | None = None) -> np.ndarray:

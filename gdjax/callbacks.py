@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from gdjax.errors import FileError
-from gdjax.event import Callback, Event
+from gdjax.event import Callback, Event, ends
 from gdjax.status import NAMES
 
 __all__ = ["CSVHistory", "Callback", "Event", "Log", "Together"]
@@ -90,5 +90,5 @@ class Together:
 
     def __call__(self, event: Event) -> bool:
         """Calls them all, and tells whether one returned True."""
-        answers = [callback(event) is True for callback in self.callbacks]
+        answers = [ends(callback(event)) for callback in self.callbacks]
         return any(answers)

@@ -10,7 +10,7 @@ import numpy as np
 from gdjax import status as st
 from gdjax.blas import for_thin_products
 from gdjax.descent import Descent, Validation
-from gdjax.event import Callback
+from gdjax.event import Callback, ends
 from gdjax.memory import halving, out_of_memory, too_large
 from gdjax.problem import Problem
 from gdjax.protocol import Backend
@@ -56,7 +56,7 @@ def train(
         if save is not None:
             save(run, last=False)
         try:
-            ended = callback is not None and callback(trainer.event(rows, time.perf_counter() - began)) is True
+            ended = callback is not None and ends(callback(trainer.event(rows, time.perf_counter() - began)))
         except BaseException:
             if save is not None:
                 save(run, last=True)

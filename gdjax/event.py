@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 
 @dataclass(frozen=True)
 class Event:
@@ -29,3 +31,8 @@ class Event:
 
 Callback = Callable[[Event], Any]
 """Called between chunks. True, returned, ends the run there, with a checkpoint where one is kept."""
+
+
+def ends(answer: Any) -> bool:
+    """Whether what a callback returned ends the run: True, or NumPy's, which a comparison of its numbers gives."""
+    return isinstance(answer, bool | np.bool_) and bool(answer)

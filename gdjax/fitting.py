@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from gdjax.arguments import fixed_rate, memory, whole
+from gdjax.arrays import selected
 from gdjax.data import Data, Targets, check
 from gdjax.discovery import DEFAULT
 from gdjax.errors import DataError, UsageError
@@ -174,6 +175,20 @@ def _alike(neuron: Neuron, data: Data, learning_rate: Any, seed: int) -> dict[st
     }
 
 
+GOING_ON = (
+    "groups",
+    "sample_weight",
+    "validation",
+    "backend",
+    "memory_limit",
+    "verify",
+    "progress",
+    "callback",
+    "checkpoint",
+)
+"""What a run that goes on is told anew."""
+
+
 def go_on(run: Run, X: Any, y: Any, steps: int, options: dict[str, Any]) -> Run:
     """See `Run.continue_`."""
     if run.state is None:
@@ -182,9 +197,12 @@ def go_on(run: Run, X: Any, y: Any, steps: int, options: dict[str, Any]) -> Run:
         raise UsageError("continue_: a sweep cannot go on; sweep again with more steps")
     import copy
 
+    unknown = next((name for name in options if name not in GOING_ON), None)
+    if unknown is not None:
+        raise UsageError(f"continue_: {unknown} stays what it was at fit: pass none but {', '.join(GOING_ON)}")
     known = {k: v for k, v in run.options.items() if k not in ("groups", "steps")}
     data = check(
-        X,
+        selected(X, run.feature_names),
         y,
         run.neuron.formula,
         sample_weight=options.pop("sample_weight", None),

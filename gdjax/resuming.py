@@ -4,6 +4,7 @@ import hashlib
 import os
 import time
 from collections.abc import Iterable, Mapping
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,8 @@ class Keeper:
     """
 
     def __init__(self, path: Any, steps: int, options: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
+        if not isinstance(path, str | PathLike):
+            raise UsageError(f"checkpoint = {path!r} must be a path")
         self.path = Path(path)
         self._meta = {
             "kind": "checkpoint",
@@ -55,14 +58,14 @@ class Keeper:
             FileError: what is there cannot be read, or is no checkpoint of this version.
             UsageError: it is of another run; the message shows the difference.
         """
-        found = checkpoint.read(self.path)
-        if found is None:
-            return fresh
         before = checkpoint.previous(self.path)
         if os.path.lexists(before) and not checkpoint.is_one(before):
             raise FileError(
                 f"{before}: no checkpoint, and the one before the newest is kept there: name another checkpoint="
             )
+        found = checkpoint.read(self.path)
+        if found is None:
+            return fresh
         arrays, meta = found
         if not isinstance(meta, dict) or meta.get("kind") != "checkpoint" or meta.get("format") != FORMAT:
             raise FileError(f"{self.path}: no checkpoint of this version of gdjax: name another checkpoint=")

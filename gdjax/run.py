@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from gdjax import status as st
-from gdjax.arrays import real, selected
+from gdjax.arrays import fitted_on, real, selected
 from gdjax.errors import DataError, UsageError
 from gdjax.groups import lookup
 from gdjax.neuron import Neuron
@@ -15,7 +15,7 @@ from gdjax.runstate import RunState
 from gdjax.stream import Stream
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Run:
     """A finished run of one neuron, or of K: then each array has a leading axis K, in the order of `table()`.
 
@@ -136,14 +136,9 @@ class Run:
 
     def _columns(self, X: Any) -> np.ndarray:
         names = self.feature_names
-        known = f"the run was fitted on {len(names)} columns: {', '.join(names[:8])}"
-        try:
-            X = selected(X, names)
-        except KeyError as error:
-            raise DataError(f"X: no column {error.args[0]!r}: {known}") from error
-        X = real(X, "X", 2, names)
+        X = real(selected(X, names), "X", 2, names)
         if X.shape[1] != len(names):
-            raise DataError(f"X: shape {X.shape}: {known}")
+            raise DataError(f"X: shape {X.shape}: {fitted_on(names)}")
         return np.asarray(X, np.float64, order="C")  # its layout changes no bit
 
     def best(self, rule: str = "min") -> int:
@@ -169,10 +164,11 @@ class Run:
         Args:
             X, y: the data it was fitted on.
             steps: in all; neurons that ended otherwise than by their steps stay as they are.
-            options: `groups`, `sample_weight`, `validation`, `backend`, `callback`, `progress` as at fit.
+            options: `groups`, `sample_weight`, `validation`, `backend`, `memory_limit`, `verify`, `progress`,
+                `callback` and `checkpoint` as at fit.
 
         Raises:
-            UsageError: a sweep, or a run without its state.
+            UsageError: a sweep, a run without its state, or another option.
             DataError: other groups than at fit.
         """
         from gdjax.fitting import go_on

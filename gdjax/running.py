@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from gdjax import status as st
-from gdjax.arguments import memory, tolerated, whole
+from gdjax.arguments import called, flag, memory, tolerated, whole
 from gdjax.custom import blamed, is_custom, trust
 from gdjax.data import Data, bad_codes
 from gdjax.descent import Descent
@@ -74,6 +74,8 @@ def run_problem(
         tolerance=TOLERANCE[engine.dtype] if tolerance is None else tolerated(tolerance),
         patience=None if patience is None else whole("patience", patience, 1),
     )
+    if callback is not None:
+        called("callback", callback)
     if patience is not None and validation is None:
         raise UsageError("patience: there is nothing to look at: pass validation=(X, y)")
     if is_custom(neuron):
@@ -82,7 +84,7 @@ def run_problem(
         neuron=neuron,
         data=data,
         dtype=engine.dtype,
-        standardize=bool(standardize),
+        standardize=flag("standardize", standardize),
         l1=l1,
         l2=l2,
         rate=rate,

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Protocol
 
-from gdjax.event import Callback, Event
+from gdjax.event import Callback, Event, ends
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -26,7 +26,7 @@ class Stop:
 
     def __call__(self, event: Event) -> bool:
         leave_if_asked()
-        wanted = self._callback is not None and self._callback(event) is True
+        wanted = self._callback is not None and ends(self._callback(event))
         return wanted or self.received is not None
 
     @property

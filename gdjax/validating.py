@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from gdjax.arrays import selected
 from gdjax.data import Data, check
 from gdjax.descent import Validation
 from gdjax.errors import DataError, UsageError
@@ -22,7 +23,13 @@ def validating(given: Any, problem: Problem, data: Data) -> Validation | None:
     if not isinstance(given, (tuple, list)) or len(given) != (2 if data.groups is None else 3):
         need = "(X, y)" if data.groups is None else "(X, y, groups)"
         raise UsageError(f"validation must be {need}")
-    extra = check(given[0], given[1], problem.neuron.formula, features=data.features, what="validation: ")
+    extra = check(
+        selected(given[0], data.features, "validation: "),
+        given[1],
+        problem.neuron.formula,
+        features=data.features,
+        what="validation: ",
+    )
     if extra.X.shape[1] != data.X.shape[1]:
         raise DataError(f"validation: X has {extra.X.shape[1]} columns and the fit's has {data.X.shape[1]}")
     if data.groups is None:

@@ -164,3 +164,49 @@ def test_a_masked_number_is_not_in_the_cost(backend_name: str) -> None:
     assert hidden.mask.any()
     cost, _ = gdjax.cost_and_gradient(gdjax.Neuron("identity"), PARAMS, hidden, Y, backend=backend_name)
     assert np.isnan(cost)
+
+
+@pytest.mark.parametrize("kind", FRAMES)
+def test_a_frame_of_other_order_is_matched_by_name(kind: str) -> None:
+    columns = {name: X[:, j] for j, name in enumerate(NAMES)}
+    given, other = frame(kind, columns), frame(kind, dict(reversed(columns.items())))
+    judged = [fit(given, Y, validation=(table, Y), steps=200, backend="numpy") for table in (given, other)]
+    assert judged[0].validation_cost == judged[1].validation_cost
+    run = fit(given, Y, tolerance=0, steps=20, backend="numpy")
+    np.testing.assert_array_equal(
+        run.continue_(other, Y, steps=40).weights, fit(given, Y, tolerance=0, steps=40, backend="numpy").weights
+    )
+    few = frame(kind, {"a": X[:, 0], "b": X[:, 1]})
+    with pytest.raises(DataError, match=r"^validation: X: no column 'c': the run was fitted on 3 columns: a, b, c$"):
+        fit(given, Y, validation=(few, Y), backend="numpy")
+    with pytest.raises(DataError, match=r"^X: no column 'c': "):
+        run.continue_(few, Y, steps=40)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"standardize": "no"}, "standardize = 'no' must be True or False"),
+        ({"standardize": None}, "standardize = None must be True or False"),
+        ({"checkpoint": 3}, "checkpoint = 3 must be a path"),
+    ],
+)
+def test_options_of_another_kind_are_refused(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(gdjax.UsageError, match=f"^{words}$"):
+        fit(X, Y, backend="numpy", **options)
+
+
+@pytest.mark.parametrize("name", ["method", "init", "dtype", "seed", "nonsense"])
+def test_a_run_that_goes_on_keeps_what_it_is(name: str) -> None:
+    run = fit(X, Y, tolerance=0, steps=20, backend="numpy")
+    with pytest.raises(gdjax.UsageError, match=f"^continue_: {name} stays what it was at fit: pass none but groups, "):
+        run.continue_(X, Y, steps=40, **{name: None})
+
+
+def test_runs_may_be_compared_and_kept_in_sets() -> None:
+    run = fit(X, Y, backend="numpy")
+    other = fit(X, Y, backend="numpy")
+    assert run == run
+    assert run != other
+    assert [other, run].index(run) == 1
+    assert len({run, other, run}) == 2

@@ -11,7 +11,7 @@ import pytest
 
 import gdjax
 from gdjax.callbacks import CSVHistory, Log, Together
-from gdjax.errors import FileError
+from gdjax.errors import FileError, UsageError
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((60, 2))
@@ -92,3 +92,17 @@ def test_all_are_called_and_any_ends_the_run(tmp_path):
     assert run.status == "max_steps"
     assert run.steps == 200
     assert "callback" in run.reason
+
+
+@pytest.mark.parametrize("answer", [True, np.True_, np.float32(2) > 1])
+def test_any_true_ends_the_run_and_nothing_else(answer):
+    given = {"tolerance": 0, "steps": 300, "backend": "numpy"}
+    for callback in (lambda event: answer, Together(lambda event: None, lambda event: answer)):
+        assert gdjax.fit(gdjax.Neuron(), X, Y, callback=callback, **given).steps == 100
+    for other in (1, "yes", [True], np.array([True]), np.False_):
+        assert gdjax.fit(gdjax.Neuron(), X, Y, callback=lambda event, other=other: other, **given).steps == 300
+
+
+def test_what_is_no_callback_is_refused_before_the_first_step():
+    with pytest.raises(UsageError, match=r"^callback = 3 must be callable$"):
+        gdjax.fit(gdjax.Neuron(), X, Y, callback=3, backend="numpy")

@@ -211,3 +211,33 @@ def test_what_a_caller_writes_while_it_runs_changes_nothing(
     run = gdjax.fit(Neuron(), *views, validation=views, callback=write, **options)
     assert run.weights.tobytes() == expected.weights.tobytes()
     assert run.r2 == expected.r2
+
+
+@pytest.mark.parametrize("call", ["debug_nans", "debug_infs", "transfer_guard"])
+def test_a_caller_may_debug_jax(call: str) -> None:
+    """Of diverging and poisoned neurons, whose NaN and infinities the engine judges by itself."""
+    import jax
+
+    wild = {"learning_rate": 100.0, "steps": 500, "backend": "jax"}
+    poisoned = np.where(np.arange(len(Y)) == 0, np.nan, Y)
+
+    def runs() -> list[gdjax.Run]:
+        return [
+            gdjax.fit(Neuron(), X, Y, backend="jax"),
+            gdjax.fit(Neuron("identity"), X, Y, **wild),
+            gdjax.fit(Neuron(), X, poisoned, groups=KEYS, backend="jax"),
+            gdjax.sweep(Neuron(), X, Y, l2=[0.0, 0.1], folds=3, backend="jax"),
+        ]
+
+    settings = {
+        "debug_nans": lambda: jax.debug_nans(True),
+        "debug_infs": lambda: jax.debug_infs(True),
+        "transfer_guard": lambda: jax.transfer_guard("disallow"),
+    }
+    with settings[call]():
+        strict = runs()
+        gdjax.cost_and_gradient(Neuron(), Params(np.ones(3), 0.5), X, Y, backend="jax")
+    assert strict[1].status == "diverged"
+    for one, other in zip(strict, runs(), strict=True):
+        np.testing.assert_array_equal(one.weights, other.weights)
+        np.testing.assert_array_equal(one.status, other.status)
