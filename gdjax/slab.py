@@ -288,6 +288,8 @@ class Slab:
             constructed = seed == 0 and attempt == 0
             if gated:
                 theta[at] = self._gated_start(rows[at], None if constructed else (int(seed), attempt))
+                if constructed:
+                    theta[at] = self._or_the_mean(rows[at], theta[at])
             elif constructed:
                 theta[at, -1] = bias_start(self.formula, self.moments.y_mean[fold[at]] - self.y_shift[rows[at]])
             else:
@@ -317,6 +319,24 @@ class Slab:
                 theta[lost], gain[lost] = self._along(rows[lost], direction)
         lost = np.nonzero(gain <= 0)[0]
         theta[lost] = random_start(*draw, theta.shape[1], deviation[lost])
+        return theta
+
+    def _or_the_mean(self, rows: np.ndarray, theta: np.ndarray) -> np.ndarray:
+        """`theta` (A', P), or, where it costs less beside an l2 that outweighs the data, the mean of y for all rows.
+
+        A penalty's curvature allows steps so small that the bias would not arrive in thousands of them.
+        """
+        fold, m = self.fold[rows], self.moments
+        apart = (m.mean[fold] - self.shift[rows, :-1]) ** 2
+        trace = 1 + ((m.variance[fold] + apart) / self.scale[rows, :-1] ** 2).sum(axis=1)
+        mean = m.y_mean[fold] - self.y_shift[rows]
+        heavy = 2 * self.l2[rows] > (self.formula.curvature_bound or 1.0) * trace
+        at = np.flatnonzero(heavy & (mean > 0) & (self.free[rows, -1] > 0))
+        if len(at):
+            level = np.zeros((len(at), theta.shape[1]))
+            level[:, -1] = mean[at]
+            less = self.examine(rows[at], level).cost < self.examine(rows[at], theta[at]).cost
+            theta[at[less]] = level[less]
         return theta
 
     def _first_step(self, rows: np.ndarray) -> np.ndarray:

@@ -300,6 +300,19 @@ def test_a_rate_far_too_low_is_not_called_a_kink(backend_name, rate):
     assert run.reason.endswith(f"raise learning_rate, of which {stable:.4g} is the largest stable")
 
 
+@pytest.mark.parametrize("l2", [1e5, 1e6])
+def test_a_relu_under_a_heavy_penalty_is_soon_at_ridge_regression(backend_name, l2):
+    """Its steps are those of the penalty's curvature: from far away the bias did not arrive in 10,000 of them."""
+    X, y = data(rows=50)
+    run = gdjax.fit(Neuron(l2=l2), X, y, backend=backend_name)
+    assert run.status == "converged"
+    assert run.steps < 100
+    standard, deviation = (X - X.mean(axis=0)) / X.std(axis=0), X.std(axis=0)
+    ridge = np.linalg.solve(standard.T @ standard / 50 + l2 * np.eye(3), standard.T @ y / 50) / deviation
+    np.testing.assert_allclose(run.weights, ridge, rtol=1e-8)  # y > 0, and so every gate is open
+    assert run.bias == pytest.approx(y.mean() - ridge @ X.mean(axis=0), rel=1e-8)
+
+
 def test_what_overflows_at_its_start_is_told_so(backend_name):
     X, y = data()
     narrow = [(1e20 * a).astype(np.float32) for a in (X, y)]  # whose squares are 1e40, and float32 ends at 3.4e38
