@@ -113,12 +113,14 @@ class Plots:
     def residuals(self, X: Any, y: Any, groups: Any = None) -> "Figure":
         """y minus prediction over the prediction, at most 5,000 rows, and their distribution beside it.
 
+        Rows of groups that are not trained are left out.
+
         Args:
             X: (N, D)
             y: (N,)
             groups: (N,) keys, for a run with groups.
         """
-        predicted = np.asarray(self.run.predict(X, groups))
+        predicted, _ = self.run._predicted(X, groups)
         if predicted.ndim != 1:
             raise UsageError("residuals: a sweep has many predictions a row: plot those of one neuron")
         y = np.asarray(y, float)

@@ -110,9 +110,16 @@ class Run:
                     f"X: columns {', '.join(X.features[:8])}: the run has {', '.join(self.feature_names[:8])}"
                 )
             return np.concatenate([self.predict(block.X) for block in X.read()], axis=-1)
-        X = self._columns(X)
         if untrained not in ("nan", "error"):
             raise UsageError(f'untrained = {untrained!r} must be "nan" or "error"')
+        out, trained = self._predicted(X, groups)
+        if not trained.all():
+            _answer_untrained(trained, untrained)
+        return out
+
+    def _predicted(self, X: Any, groups: Any) -> tuple[np.ndarray, np.ndarray]:
+        """What `predict` gives, and which rows (N,) are of a neuron that is trained."""
+        X = self._columns(X)
         activate = self.neuron.pointwise(np).predict
         if self.groups is None:
             if groups is not None:
@@ -120,19 +127,17 @@ class Run:
             with np.errstate(over="ignore", invalid="ignore"):
                 z = np.atleast_2d(self.weights) @ X.T + np.atleast_1d(self.bias)[:, None]
                 out = np.asarray(activate(z))
-            return out[0] if self.single else out
+            return out[0] if self.single else out, np.ones(len(X), bool)
         if groups is None:
             raise UsageError("groups: this run has a model a group: pass each row's key")
         at = lookup(self.groups, groups, len(X))
         trained = at >= 0
         trained[trained] = np.isfinite(self.bias[at[trained]])
-        if not trained.all():
-            _answer_untrained(int((~trained).sum()), len(X), groups, trained, untrained)
         out = np.full(len(X), np.nan)
         with np.errstate(over="ignore", invalid="ignore"):
             z = (X[trained] * self.weights[at[trained]]).sum(axis=1) + self.bias[at[trained]]
             out[trained] = activate(z)
-        return out
+        return out, trained
 
     def _columns(self, X: Any) -> np.ndarray:
         names = self.feature_names
@@ -225,11 +230,13 @@ def _keys_column(keys: np.ndarray) -> np.ndarray:
     return keys
 
 
-def _answer_untrained(count: int, rows: int, groups: Any, trained: np.ndarray, untrained: str) -> None:
+def _answer_untrained(trained: np.ndarray, untrained: str) -> None:
     import warnings
 
-    first = int(np.argmin(trained))
-    message = f"predict: {count} of {rows} rows, the first at row {first}, are of groups that have no trained model"
+    count, first = int((~trained).sum()), int(np.argmin(trained))
+    message = (
+        f"predict: {count} of {len(trained)} rows, the first at row {first}, are of groups that have no trained model"
+    )
     if untrained == "error":
         raise DataError(message + ": drop them, or pass untrained='nan'")
     warnings.warn(message + "; they get NaN", stacklevel=3)

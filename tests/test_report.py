@@ -292,6 +292,52 @@ def test_the_command_makes_the_run_again(runs, pages):
         np.testing.assert_array_equal(again.cost, runs[name].cost)
 
 
+def halved(p, y):
+    return (p - y) ** 2 / 2
+
+
+MADE = {
+    "huber(0.5)": lambda X, y: gdjax.fit(
+        gdjax.Neuron("relu", gdjax.losses.huber(0.5), l2=1 / 3), X, y, backend="numpy"
+    ),
+    "leaky_relu(0.1)": lambda X, y: gdjax.fit(
+        gdjax.Neuron(gdjax.activations.leaky_relu(0.1), l1=1 / 7), X, y, backend="numpy"
+    ),
+    "a loss of one's own": lambda X, y: gdjax.fit(
+        gdjax.Neuron("identity", gdjax.losses.custom("mine", halved, lambda p, y: p - y)), X, y, backend="numpy"
+    ),
+    "rates of both kinds": lambda X, y: gdjax.sweep(
+        gdjax.Neuron(), X, y, learning_rate=[0.1, "auto", 0.01], l2=[1.0, 0.1], backend="numpy"
+    ),
+}
+
+
+@pytest.mark.parametrize("what", MADE)
+def test_the_command_has_each_parameter_to_the_last_digit(what):
+    X, y = data()
+    run = MADE[what](X, y)
+    text = re.search(r'<pre id="command"><code>(.*?)</code>', render(run, verify=False), re.DOTALL)[1]
+    mine = gdjax.losses.custom("mine", halved, lambda p, y: p - y)
+    again = eval(html.unescape(text), {"gdjax": gdjax, "X": X, "y": y, "mine": mine})
+    np.testing.assert_array_equal(again.weights, run.weights)
+    np.testing.assert_array_equal(again.cost, run.cost)
+
+
+def test_a_page_of_a_fleet_that_failed_in_part_warns_of_nothing(runs):
+    X, y = data()
+    keys = np.array([f"N{i:03d}DN / AA" for i in np.random.default_rng(1).integers(0, 50, 300)])
+    assert np.isin(runs["fleet"].status, ["bad_data", "too_few_rows"]).any()
+    page = render(runs["fleet"], data=(X, y, keys), verify=False)  # warnings are errors
+    assert "What the fit leaves unexplained." in page
+
+
+def test_a_neuron_without_a_step_has_no_rate():
+    X, y = data()
+    page = render(gdjax.fit(gdjax.Neuron(), X, -1 - np.abs(y), backend="numpy"), verify=False)
+    assert "It is dead" in page
+    assert "nan" not in re.sub(r"<svg.*?</svg>", "", page, flags=re.DOTALL)
+
+
 def test_the_same_run_gives_the_same_page(runs):
     assert render(runs["one"], verify=False) == render(runs["one"], verify=False)
 

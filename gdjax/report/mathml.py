@@ -103,7 +103,7 @@ def _loss(name: str, parameters: tuple[float, ...]) -> str:
     if name == "poisson":
         return _row(P_I, _o("−"), Y_I, _call("log", P_I))
     if name == "huber":
-        return _call(f"huber, δ = {parameters[0]:g}", error)
+        return _row(_sub(_i("huber"), _n(f"{parameters[0]:g}")), _o("("), error, _o(")"))
     return _call(name, P_I, Y_I)
 
 

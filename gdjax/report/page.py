@@ -3,12 +3,14 @@
 import platform
 from importlib.resources import files
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from gdjax.errors import BackendError
 from gdjax.files import atomic_write
+from gdjax.formulas import Activation, Loss, activations, losses
 from gdjax.plots import svg, swept_name, varied
 from gdjax.report.mathml import formulas
 from gdjax.run import Run
@@ -163,7 +165,8 @@ def _facts(run: Run, target: str) -> list[tuple[str, str]]:
             facts.append(("R²", f"{float(run.r2):.4f}"))
         if np.isfinite(run.condition):
             facts.append(("Condition number", f"{float(run.condition):.3g}"))
-        facts.append(("Learning rate", f"{float(run.learning_rate):.4g}"))
+        if np.isfinite(run.learning_rate):  # of a neuron that took a step
+            facts.append(("Learning rate", f"{float(run.learning_rate):.4g}"))
     else:
         r2 = np.asarray(run.r2, float)
         if np.isfinite(r2).any():
@@ -266,23 +269,33 @@ def _command(run: Run) -> str:
     """The Python that makes the run again from the same data."""
     neuron = run.neuron
     formula = neuron.formula
-    parts = [repr(formula.activation.name), repr(formula.loss.name)]
-    parts += [f"{name}={getattr(neuron, name):g}" for name in ("l2", "l1") if getattr(neuron, name)]
+    parts = [_spelt(formula.activation, activations), _spelt(formula.loss, losses)]
+    parts += [f"{name}={float(getattr(neuron, name))!r}" for name in ("l2", "l1") if getattr(neuron, name)]
     parts += [] if neuron.bias else ["bias=False"]
     given = {k: v for k, v in sorted(run.options.items()) if v is not None and k != "groups"}
     given = {"backend": run.backend, "dtype": run.dtype} | {k: v for k, v in given.items() if k != "dtype"}
     call = "sweep" if run.swept else "fit"
     if run.swept:
         for name, column in run.swept.items():
-            values = np.unique(column)
+            values = list(dict.fromkeys("auto" if v != v else v for v in column.tolist()))
             if name == "fold":
                 folds = int(column.max()) + 1
                 given |= {"folds": folds} if folds else {}
-            elif not np.isnan(values).any():
-                given["learning_rate" if name == "swept_rate" else name] = values.tolist()
+            else:
+                given["learning_rate" if name == "swept_rate" else name] = values
     options = ", ".join(f"{k}={v!r}" for k, v in given.items())
     groups = ", groups=groups" if run.groups is not None else ""
     return f"gdjax.{call}(gdjax.Neuron({', '.join(parts)}), X, y{groups}, {options})"
+
+
+def _spelt(part: Activation | Loss, module: ModuleType) -> str:
+    """A formula in Python: a name, a call where it has parameters; a user's own is a variable that the user has."""
+    known = module.BUILT_IN.get(part.name)
+    if known is None or known.build != part.build:
+        return part.name
+    if known.parameters == part.parameters:
+        return repr(part.name)
+    return f"gdjax.{module.__name__.rpartition('.')[2]}.{part.name}({', '.join(map(repr, part.parameters))})"
 
 
 def _versions(run: Run) -> list[tuple[str, str]]:
