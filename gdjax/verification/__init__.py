@@ -55,8 +55,8 @@ def verify(
         kinks: what is right where the cost has a kink: "zero", the one-sided derivatives' combination nearest to 0, the
             article's; "subgradient", any of them; "jax", what `jax.grad` of the cost gives.
         domain: what the inputs may be, by the argument's place: "real", "nonnegative", "positive", "unit", "integer",
-            "count", "binary", "fixed", or a pair (low, high). What is not said is read off the example: sign,
-            integrality, 0 and 1, zeros. Arguments in `wrt` move freely where the cost is real.
+            "count", "binary", "sign", "fixed", or a pair (low, high). What is not said is read off the example: sign,
+            integrality, 0 and 1, -1 and 1, zeros. Arguments in `wrt` move freely where the cost is real.
         seconds: how long to look for a failure, about, on an idle core; it is counted in work, so a busy machine tries
             the same inputs. The clock only guards against hangs: 60 s and 20 times as long end as "inconclusive".
         backend: of a `Neuron`: a backend's name or instance.

@@ -106,7 +106,7 @@ class _Blame:
         return sorted(found, key=lambda o: o.answer.kind, reverse=True)[:_MOST]
 
     def ignores_data(self) -> bool:
-        """Whether the departure stays the same, and is not zero, when all data change."""
+        """Whether there are data, and the departure stays the same, and is not zero, when all of them change."""
         same = tried = 0
         for seed, o in enumerate(self._plain()[:8]):
             here = self.departure(o.case.args)
@@ -115,7 +115,7 @@ class _Blame:
                 continue
             tried += 1
             same += all(np.allclose(h, t, rtol=1e-4, atol=1e-5) for h, t in zip(here, there, strict=True))
-        return tried > 0 and same >= 0.8 * tried
+        return bool(self.data) and tried > 0 and same >= 0.8 * tried
 
     def is_right_for_equal_weights(self) -> bool:
         """Whether the failure goes away once all sample weights are 1."""

@@ -70,6 +70,10 @@ class Bounds:
                 if name == "gradient":
                     ideal = self._ideal(args, exact)
                     tight = [np.where(ok, p, s) for ok, p, s in zip(ideal, plain, slack, strict=True)]
+                    tight = [
+                        t + np.where(ok, 0.0, c)
+                        for t, ok, c in zip(tight, ideal, self._constants(args, exact), strict=True)
+                    ]
                     if not all(np.isfinite(t).all() for t in tight):
                         tight, resolved = self._finite_elsewhere(errors, tight, resolved)
                     wide = [2.0 * np.where(t == 0, r, t) for t, r in zip(tight, resolved, strict=True)]
@@ -99,6 +103,20 @@ class Bounds:
         except Uninterpreted:
             return nowhere
         return [np.asarray(e == 0) for e in errors]
+
+    def _constants(self, args: Sequence[Any], exact: Sequence[Array]) -> list[Array]:
+        """How far the cost's own rounded constants move its gradient: sqrt(1/2) in exp(-x^2 / 2) by x^2 units."""
+        nothing = [np.zeros(np.shape(e)) for e in exact]
+        if self.reference is None:
+            return nothing
+        try:
+            rounded = self._errors(self.reference, args, rounded_constants=True)
+            plain = self._errors(self.reference, args)
+        except Uninterpreted:
+            return nothing
+        with np.errstate(all="ignore"):
+            moved = [np.asarray(r - p) for r, p in zip(rounded, plain, strict=True)]
+        return [np.where(np.isfinite(m) & (m > 0), m, 0.0) for m in moved]
 
     def _finite_elsewhere(
         self, errors: Callable[..., list[Array]], tight: list[Array], resolved: list[Array]

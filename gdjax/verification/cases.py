@@ -232,10 +232,10 @@ class Cases:
             for meeting in steering.met(base):
                 # the same scalar for each: comparisons of one difference then lead to one input
                 rng = self.rng(9, number)
-                if seen.get(meeting.site, 0) > number or len(seen) > _STEERED:
+                if seen.get(meeting.site, 0) > number or len(seen) > _STEERED or not meeting.value.size:
                     continue
                 seen[meeting.site] = seen.get(meeting.site, 0) + 1
-                element = int(rng.integers(meeting.value.size)) if meeting.value.size else 0
+                element = int(rng.integers(meeting.value.size))
                 for label, target in self._targets():
                     for args in steering.onto(base, meeting, element, target, rng):
                         if self._reached(steering, args, meeting.site, element, target):

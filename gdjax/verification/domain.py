@@ -46,6 +46,7 @@ NAMED = {
     "integer": Domain(whole=True),
     "count": Domain(low=0.0, whole=True),
     "binary": Domain(0.0, 1.0, whole=True),
+    "sign": Domain(-1.0, 1.0, whole=True, zero=False),
     "fixed": Domain(fixed=True),
 }
 
@@ -62,7 +63,7 @@ def named(given: Any, place: int) -> Domain:
 
 
 def inferred(example: Any, parameter: bool) -> Domain:
-    """What an example shows: its sign, whether it is integral, 0 or 1, and whether it has zeros.
+    """What an example shows: its sign, whether it is integral, 0 or 1, -1 or 1, and whether it has zeros.
 
     A parameter (an argument that is differentiated) is free: minimisation moves it anywhere. Whether the cost is real
     there is found by trying.
@@ -76,13 +77,20 @@ def inferred(example: Any, parameter: bool) -> Domain:
     if array.size == 0:
         return NAMED["fixed"]
     if array.dtype.kind in "iu":
+        if _signs(array):
+            return NAMED["sign"]
         low, high = float(array.min()), float(array.max())
         return Domain(min(low, 0.0) if low >= 0 else low, max(high, 1.0), whole=True)
     if not np.isfinite(array).all():
         return NAMED["fixed"]
     if parameter:
         return NAMED["real"]
-    return signed(array)
+    return NAMED["sign"] if _signs(array) else signed(array)
+
+
+def _signs(array: Array) -> bool:
+    """Whether these are labels -1 and 1."""
+    return array.size > 2 and bool(np.all(np.abs(array) == 1)) and array.min() < array.max()
 
 
 def signed(example: Any) -> Domain:
@@ -113,7 +121,8 @@ def lattice(
     if domain.whole:
         low = max(domain.low, -4.0)
         high = min(domain.high, low + 8.0)
-        return rng.integers(int(low), int(high) + 1, shape).astype(np.float64)
+        whole = rng.integers(int(low), int(high) + 1, shape).astype(np.float64)
+        return whole if domain.zero else np.where(whole == 0, high, whole)
     if math.isfinite(domain.low) and math.isfinite(domain.high):
         parts = rng.integers(1, 8, shape) / 8.0
         width = 2.0 ** math.floor(math.log2(max(domain.high - domain.low, 1e-300)))

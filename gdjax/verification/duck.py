@@ -599,6 +599,53 @@ def _cumsum(walk: Walk, a: Any, axis: Any = None, **kw: Any) -> Duck:
     return Duck(walk, walk.apply("cumsum", {"axis": (axis or 0) % a.ndim}, a.sides))
 
 
+@_function("diff")
+def _diff(walk: Walk, a: Any, n: int = 1, axis: int = -1, **kw: Any) -> Duck:
+    a = _lift(walk, a)
+    for _ in range(n):
+        size = a.shape[axis]
+        ends = np.arange(1, size), np.arange(size - 1) if size else np.arange(0)
+        late, early = (a.move(lambda x, kept=kept: np.take(x, kept, axis)) for kept in ends)
+        a = late - early
+    return a
+
+
+@_function("trace")
+def _trace(walk: Walk, a: Any, **kw: Any) -> Duck:
+    return _sum(walk, _lift(walk, a).move(np.diagonal), -1)
+
+
+@_function("cholesky")
+def _cholesky(walk: Walk, a: Any, **kw: Any) -> Duck:
+    return Duck(walk, walk.apply("cholesky", {}, _lift(walk, a).sides))
+
+
+@_function("solve")
+def _solve(walk: Walk, a: Any, b: Any) -> Duck:
+    a, b = _lift(walk, a), _lift(walk, b)
+    right = b if b.ndim > 1 else b[:, None]
+    found = Duck(walk, walk.apply("solve", {}, a.sides, right.sides))
+    return found if b.ndim > 1 else found[:, 0]
+
+
+@_function("inv")
+def _inv(walk: Walk, a: Any) -> Duck:
+    a = _lift(walk, a)
+    return _solve(walk, a, np.broadcast_to(np.eye(a.shape[-1]), a.shape))
+
+
+@_function("det")
+def _det(walk: Walk, a: Any) -> Duck:
+    return Duck(walk, walk.apply("determinant", {}, _lift(walk, a).sides))
+
+
+@_function("slogdet")
+def _slogdet(walk: Walk, a: Any) -> tuple[Duck, Duck]:
+    found = _det(walk, a)
+    square = found * found  # asks nothing about its sign
+    return found / np.sqrt(square), np.log(square) / 2
+
+
 @_function("nan_to_num")
 def _nan_to_num(walk: Walk, a: Any, **kw: Any) -> Duck:
     return _lift(walk, a)

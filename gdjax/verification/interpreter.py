@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from gdjax.verification import linear_algebra, windows  # noqa: F401 - they add their rules
 from gdjax.verification.arithmetic import Arithmetic, NotSupported, Truth
 from gdjax.verification.primitives import MIXING, RULES, SIDELESS, number, truth
 from gdjax.verification.work import OPERATION
@@ -105,8 +106,14 @@ class Walk:
 
     def _equation(self, step: Step, values: list[Sides], path: str) -> list[Sides]:
         name, params = step.name, step.params
+        anything = getattr(self.sides[0], "anything", None)
         if name in RULES:
-            out = self._applied(name, params, values)
+            try:
+                out = self._applied(name, params, values)
+            except NotSupported:
+                if anything is None:
+                    raise
+                return [(anything(v.aval),) for v in step.outs]
             return out if isinstance(out, list) else [out]
         path = f"{path}{step.place}"
         if name in NESTED:
@@ -117,7 +124,25 @@ class Walk:
             return self._while(params, values, path)
         if name == "cond":
             return self._cond(params, values, path)
+        if name == "custom_linear_solve":
+            return self._linear_solve(params, values, path)
+        if anything is not None:
+            return [(anything(v.aval),) for v in step.outs]
         raise NotSupported(name)
+
+    def _linear_solve(self, p: dict[str, Any], values: list[Sides], path: str) -> list[Sides]:
+        """`solve` ignores how the solution moves with the matrix; one step of refinement by `matvec` adds that."""
+        lengths, functions = p["const_lengths"], p["jaxprs"]
+        ends = np.cumsum([0, lengths.matvec, lengths.vecmat, lengths.solve, lengths.transpose_solve])
+        matrix, factors, right = values[: ends[1]], values[ends[2] : ends[3]], values[ends[4] :]
+        found = self.run(functions.solve, [*factors, *right], f"{path}s/")
+        if not any(getattr(v, "tangent", None) is not None for sides in values for v in sides):
+            return found
+        still = [self.apply("stop_gradient", {}, x) for x in found]
+        image = self.run(functions.matvec, [*matrix, *still], f"{path}m/")
+        rest = [self.apply("sub", {}, b, y) for b, y in zip(right, image, strict=True)]
+        step = self.run(functions.solve, [*factors, *rest], f"{path}s/")
+        return [self.apply("add", {}, x, d) for x, d in zip(still, step, strict=True)]
 
     def _scan(self, p: dict[str, Any], values: list[Sides], path: str) -> list[Sides]:
         consts, carries = p["num_consts"], p["num_carry"]
@@ -154,6 +179,11 @@ class Walk:
 
     def _cond(self, p: dict[str, Any], values: list[Sides], path: str) -> list[Sides]:
         branches = p["branches"]
+        hull = getattr(self.sides[0], "hull", None)
+        if hull is not None:
+            places = self.sides[0].places(number(self.sides[0], values[0][0]), len(branches))  # type: ignore[attr-defined]
+            found = [self.run(branches[i], values[1:], f"{path}.{i}/") for i in places]
+            return [(hull([v for (v,) in column]),) for column in zip(*found, strict=True)]
         which = []
         for A, v in zip(self.sides, values[0], strict=True):
             index = int(A.concrete(number(A, v)))
@@ -223,6 +253,9 @@ def _names(jaxpr: Any) -> dict[str, str]:
             elif name == "cond":
                 for i, branch in enumerate(params["branches"]):
                     visit(branch, f"{path}{place}.{i}/")
+            elif name == "custom_linear_solve":
+                visit(params["jaxprs"].solve, f"{path}{place}s/")
+                visit(params["jaxprs"].matvec, f"{path}{place}m/")
 
     visit(jaxpr, "")
     if len(_NAMES) > 1024:

@@ -81,6 +81,12 @@ class Intervals:
             high = np.where(safe, inverse_high, np.where(b.high <= 0, 0.0, np.inf))
         return self.mul(a, Interval(np.asarray(low), np.asarray(high), b.depends))
 
+    def remainder(self, a: Interval, b: Interval) -> Interval:
+        """It has the sign of `a`, and is no larger than either."""
+        size = np.maximum(np.abs(b.low), np.abs(b.high))
+        low, high = np.maximum(np.minimum(a.low, 0.0), -size), np.minimum(np.maximum(a.high, 0.0), size)
+        return Interval(low, high, a.depends or b.depends)
+
     def power(self, a: Interval, b: Interval) -> Interval:
         exponents = np.unique(b.low)
         if exponents.size == 1 and np.array_equal(b.low, b.high) and exponents[0] in (1.0, 2.0, 3.0, 4.0):
@@ -177,6 +183,29 @@ class Intervals:
     def anywhere(self, a: Interval, shape: tuple[int, ...]) -> Interval:
         """Entries from anywhere in `a`."""
         return Interval(np.full(shape, a.low.min()), np.full(shape, a.high.max()), a.depends)
+
+    def anything(self, aval: Any) -> Interval | Truth:
+        """What an operation without a rule may give."""
+        if aval.dtype == bool:
+            return Truth(np.ones(aval.shape, bool), np.ones(aval.shape, bool), True)
+        return Interval(np.full(aval.shape, -np.inf), np.full(aval.shape, np.inf), True)
+
+    def places(self, a: Interval, count: int) -> range:
+        """Which of so many branches an index may choose."""
+        low, high = np.clip([a.low, a.high], 0, count - 1)
+        return range(int(low), int(high) + 1)
+
+    def hull(self, values: Sequence[Interval | Truth]) -> Interval | Truth:
+        """What any of these may be."""
+        if len(values) == 1:
+            return values[0]
+        if all(isinstance(v, Truth) for v in values):
+            differ = np.logical_or.reduce([np.asarray(v.value) != np.asarray(values[0].value) for v in values])  # type: ignore[union-attr]
+            doubts = [np.zeros(v.shape, bool) if v.doubt is None else v.doubt for v in values]  # type: ignore[union-attr]
+            return Truth(values[0].value, np.logical_or.reduce([differ, *doubts]), any(v.depends for v in values))  # type: ignore[union-attr]
+        parts = [self.from_truth(v) if isinstance(v, Truth) else v for v in values]
+        low, high = np.min([p.low for p in parts], axis=0), np.max([p.high for p in parts], axis=0)
+        return Interval(np.asarray(low), np.asarray(high), True)
 
     @staticmethod
     def is_fixed(a: Interval) -> bool:

@@ -237,7 +237,7 @@ def _same(a: Exact, b: Exact) -> bool:
 
 def _collinear(tied: Sequence[Array]) -> bool:
     """Whether all tied differences have one hyperplane: their derivatives are multiples of one vector."""
-    columns = [column for rows in tied for column in rows.T]
+    columns = [column for rows in tied for column in rows.T.astype(object)]
     first = columns[0]
     pivot = int(np.flatnonzero(first != 0)[0])
     for column in columns[1:]:

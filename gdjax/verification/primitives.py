@@ -77,6 +77,9 @@ def _div(A: Arithmetic, p: dict[str, Any], a: Value, b: Value) -> Value:
 @rule("rem")
 def _rem(A: Arithmetic, p: dict[str, Any], a: Value, b: Value) -> Value:
     a, b = number(A, a), number(A, b)
+    remainder = getattr(A, "remainder", None)
+    if remainder is not None:
+        return remainder(a, b)
     return A.add(a, A.neg(A.mul(b, A.rounded("trunc", A.div(a, b)))))
 
 
@@ -138,6 +141,17 @@ def _stop_gradient(A: Arithmetic, p: dict[str, Any], a: Value) -> Value:
 @rule("copy", "reduce_precision", "sharding_constraint", "pvary", "pcast", "name", "mesh_cast", "reshard")
 def _identity(A: Arithmetic, p: dict[str, Any], a: Value) -> Value:
     return a
+
+
+@rule("empty2")
+def _empty(A: Arithmetic, p: dict[str, Any]) -> Value:
+    return A.const(0)
+
+
+@rule("platform_index")
+def _platform_index(A: Arithmetic, p: dict[str, Any]) -> Value:
+    """The branch of a CPU: all must compute the same."""
+    return A.const(next(i for i, names in enumerate(p["platforms"]) if names is None or "cpu" in names))
 
 
 @rule("device_put", "optimization_barrier")
@@ -287,7 +301,7 @@ def _broadcast_in_dim(x: Array, p: dict[str, Any]) -> Array:
 
 
 _moving("broadcast_in_dim", _broadcast_in_dim)
-_moving("reshape", lambda x, p: x.reshape(p["new_sizes"]))
+_moving("reshape", lambda x, p: np.transpose(x, p.get("dimensions") or range(x.ndim)).reshape(p["new_sizes"]))
 _moving("transpose", lambda x, p: np.transpose(x, p["permutation"]))
 _moving("squeeze", lambda x, p: np.squeeze(x, tuple(p["dimensions"])))
 _moving("expand_dims", lambda x, p: np.expand_dims(x, tuple(p["dimensions"])))
@@ -425,12 +439,18 @@ def _scatter(A: Arithmetic, p: dict[str, Any], a: Value, indices: Value, updates
     shape, sizes = A.shape(a), A.shape(updates)
     at = A.concrete(number(A, indices)).astype(np.int64)
     goes = _destinations(p, shape, at, sizes)
-    size, count = math.prod(shape), math.prod(sizes)
+    size = math.prod(shape)
     if p["name"] == "scatter":
         index = np.arange(size)
         index[goes[goes >= 0]] = size + np.flatnonzero(goes >= 0)
         pool = A.concat([moved(A, a, np.ravel), moved(A, updates, np.ravel)], 0)
         return A.take(pool, index.reshape(shape))
+    return scattered(A, a, updates, goes)
+
+
+def scattered(A: Arithmetic, a: Value, updates: Value, goes: Array) -> Value:
+    """Each update added to the entry where it goes, none at -1."""
+    shape, size, count = A.shape(a), math.prod(A.shape(a)), goes.size
     if size * count > 4_000_000:
         raise NotSupported("scatter-add of this size")
     matrix = np.zeros((size, count), np.int64)
@@ -438,6 +458,29 @@ def _scatter(A: Arithmetic, p: dict[str, Any], a: Value, indices: Value, updates
     matrix[goes[kept], np.flatnonzero(kept)] = 1
     added = A.matmul(A.const(matrix), moved(A, updates, lambda x: x.reshape(-1, 1)))
     return A.add(a, moved(A, added, lambda x: x.reshape(shape)))
+
+
+@rule("scatter-max", "scatter-min", "scatter-mul")
+def _scatter_joined(A: Arithmetic, p: dict[str, Any], a: Value, indices: Value, updates: Value) -> Value:
+    """One update an entry at a time."""
+    a, updates = number(A, a), number(A, updates)
+    shape, sizes = A.shape(a), A.shape(updates)
+    goes = _destinations(p, shape, A.concrete(number(A, indices)).astype(np.int64), sizes)
+    size = math.prod(shape)
+    one = A.const(np.ones(1))
+    left = [k for k in range(goes.size) if goes[k] >= 0]
+    while left:
+        now = {int(goes[k]): k for k in reversed(left)}
+        left = [k for k in left if now[int(goes[k])] != k]
+        flat = moved(A, a, np.ravel)
+        index = np.arange(size) if p["name"] != "scatter-mul" else np.full(size, -1)
+        index[list(now)] = size + np.array(list(now.values()))
+        other = A.take(A.concat([flat, moved(A, updates, np.ravel), one], 0), index.reshape(shape))
+        if p["name"] == "scatter-mul":
+            a = A.mul(a, other)
+        else:
+            a = A.select(_muted(A, "gt" if p["name"] == "scatter-max" else "lt", a, other), a, other)
+    return a
 
 
 @rule("iota")
@@ -484,7 +527,7 @@ def _halving(A: Arithmetic, a: Value, axes: Sequence[int], join: Callable[[Value
     return moved(A, a, lambda x: x[..., 0])
 
 
-def _extreme(A: Arithmetic, op: str, a: Value, axes: Sequence[int]) -> Value:
+def extreme(A: Arithmetic, op: str, a: Value, axes: Sequence[int]) -> Value:
     def join(x: Value, y: Value) -> Value:
         return A.select(_muted(A, op, x, y), x, y)
 
@@ -493,12 +536,12 @@ def _extreme(A: Arithmetic, op: str, a: Value, axes: Sequence[int]) -> Value:
 
 @rule("reduce_max")
 def _reduce_max(A: Arithmetic, p: dict[str, Any], a: Value) -> Value:
-    return _reduce_or(A, p, a) if isinstance(a, Truth) else _extreme(A, "gt", a, p["axes"])
+    return _reduce_or(A, p, a) if isinstance(a, Truth) else extreme(A, "gt", a, p["axes"])
 
 
 @rule("reduce_min")
 def _reduce_min(A: Arithmetic, p: dict[str, Any], a: Value) -> Value:
-    return _reduce_and(A, p, a) if isinstance(a, Truth) else _extreme(A, "lt", a, p["axes"])
+    return _reduce_and(A, p, a) if isinstance(a, Truth) else extreme(A, "lt", a, p["axes"])
 
 
 @rule("reduce_prod")
@@ -522,6 +565,14 @@ def _argmax(A: Arithmetic, p: dict[str, Any], a: Value) -> Value:
     a = number(A, a)
     sign = A.neg(a) if p["name"] == "argmax" else a
     return A.const(np.take(A.order(sign, axis), 0, axis))
+
+
+@rule("top_k")
+def _top_k(A: Arithmetic, p: dict[str, Any], a: Value) -> list[Value]:
+    a = number(A, a)
+    axis = p.get("axis", -1) % len(A.shape(a))
+    order = np.take(A.order(A.neg(a), axis), np.arange(p["k"]), axis)
+    return [moved(A, a, lambda x: np.take_along_axis(x, order, axis)), A.const(order)]
 
 
 # Above this a triangle of ones costs more than it saves.
@@ -582,6 +633,16 @@ def _cummax(A: Arithmetic, p: dict[str, Any], a: Value) -> Value:
 @rule("cummin")
 def _cummin(A: Arithmetic, p: dict[str, Any], a: Value) -> Value:
     return _scanned(A, p, a, lambda x, y: A.select(_muted(A, "lt", x, y), x, y))
+
+
+@rule("cumlogsumexp")
+def _cumlogsumexp(A: Arithmetic, p: dict[str, Any], a: Value) -> Value:
+    def join(x: Value, y: Value) -> Value:
+        top = A.detach(A.select(_muted(A, "gt", x, y), x, y))
+        parts = [A.unary("exp", A.add(v, A.neg(top))) for v in (x, y)]
+        return A.add(top, A.unary("log", A.add(*parts)))
+
+    return _scanned(A, p, a, join)
 
 
 @rule("dot_general")

@@ -170,7 +170,8 @@ class RunningErrors:
             raise NotSupported(name)
         with np.errstate(all="ignore"):
             value = np.asarray(function.flt(a.value))
-            error = function.ulps * self.unit * np.abs(value) + 4 * self.tiny
+            ulps = function.ulps + (function.steep * a.value**2 if function.steep else 0.0)
+            error = ulps * self.unit * np.abs(value) + 4 * self.tiny
             if np.any(a.error):
                 sides = [np.abs(function.flt(a.value + sign * a.error) - value) for sign in (1, -1)]
                 error = error + np.where(a.error > 0, np.maximum(*sides), 0.0)

@@ -19,7 +19,8 @@ Scalar = Callable[[Any], Any]
 class Function:
     """`exact(x)` and `slope(x, exact(x))` in 400 bits; `flt` in float64, vectorised.
 
-    `ulps` bounds the error of common implementations; `unit` says that |f| <= 1, or that f tends to a constant, so that
+    `ulps` bounds the error of common implementations, and `steep` times x^2 of those that square x and take an
+    exponential of it; `unit` says that |f| <= 1, or that f tends to a constant, so that
     code which subtracts it from that constant loses what is below one unit in the last place of 1.
     """
 
@@ -28,6 +29,7 @@ class Function:
     flt: Callable[[Any], Any]
     ulps: float = 16.0
     unit: bool = False
+    steep: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "exact", _remembered(self.exact))
@@ -104,7 +106,9 @@ FUNCTIONS: dict[str, Function] = {
     "atanh": Function(MP.atanh, lambda x, f: 1 / (1 - x * x), np.arctanh, unit=True),
     "logistic": Function(_logistic, lambda x, f: f * _logistic(-x), _float_logistic, unit=True),
     "erf": Function(MP.erf, lambda x, f: 2 / MP.sqrt(MP.pi) * MP.exp(-x * x), _each(math.erf), 32.0, unit=True),
-    "erfc": Function(MP.erfc, lambda x, f: -2 / MP.sqrt(MP.pi) * MP.exp(-x * x), _each(math.erfc), 32.0, unit=True),
+    "erfc": Function(
+        MP.erfc, lambda x, f: -2 / MP.sqrt(MP.pi) * MP.exp(-x * x), _each(math.erfc), 32.0, unit=True, steep=2.0
+    ),
     "erf_inv": Function(
         MP.erfinv, lambda x, f: MP.sqrt(MP.pi) / 2 * MP.exp(f * f), _each(lambda x: float(MP.erfinv(x))), 64.0
     ),

@@ -109,9 +109,10 @@ def _compared(check: Check, case: Case, place: int) -> bool:
 
 
 def _spoiled(check: Check, args: Sequence[Any]) -> bool:
-    """Whether autodiff of the cost gives a NaN here."""
+    """Whether the cost gives a NaN here, and its autodiff too: a sort may put it where nothing is read."""
     try:
-        return check.bounds.reference is not None and not check.bounds.finite(check.bounds.reference, args)
+        programs = (check.program, check.bounds.reference)
+        return all(p is not None and not check.bounds.finite(p, args) for p in programs)
     except Uninterpreted:
         return False
 
@@ -128,6 +129,9 @@ def _report(check: Check) -> Report:
     _judge_coverage(check)
     if "work" in check.skipped:
         text = f"work of {check.seconds:g} s was done before all inputs were tried; seconds= allows more"
+        check.findings.append(Finding("note", "note", text))
+    if check.skipped.get("laborious"):
+        text = f"inputs of {min(check.laborious)} numbers or more may take too much exact work, and were left out"
         check.findings.append(Finding("note", "note", text))
     checked = sum(o.answer.kind != "undefined" for o in check.observations)
     if not check.failed and checked < 3:

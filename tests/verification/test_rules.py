@@ -1,0 +1,193 @@
+"""Rules of factorisations, windows, scatters and orders: their values and derivatives are JAX's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from gradient_statistics import intensities, intensities_args, of_phases
+
+import gdjax
+from gdjax.verification import exact as ex
+from gdjax.verification.oracle import Oracle, values_of
+from gdjax.verification.program import Program
+
+rng = np.random.default_rng(51)
+A = rng.normal(size=(2, 4, 4))
+S = A @ A.transpose(0, 2, 1) + np.eye(4)
+B = rng.normal(size=(2, 4, 3))
+X = rng.normal(size=(4, 4, 7, 6))
+PLACES = np.array([0, 1, 0, 2])
+lax = jax.lax
+
+
+def convolved(*shape: int, **options: Any) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+    options = {"window_strides": (1, 1), "padding": "VALID", **options}
+    return lambda x, w: lax.conv_general_dilated(x, w, **options), (X, rng.normal(size=shape))
+
+
+def pooled(first: float, join: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda x: lax.reduce_window(x, first, join, (1, 1, 3, 2), (1, 1, 2, 2), "SAME")
+
+
+CASES = {
+    "cholesky": (jnp.linalg.cholesky, (S,)),
+    "solve": (jnp.linalg.solve, (A, B)),
+    "solve a vector": (jnp.linalg.solve, (A[0], B[0, :, 0])),
+    "inv": (jnp.linalg.inv, (A,)),
+    "det": (jnp.linalg.det, (A,)),
+    "slogdet": (jnp.linalg.slogdet, (A,)),
+    "lu": (jax.scipy.linalg.lu, (A[0],)),
+    "cho_solve": (lambda a, b: jax.scipy.linalg.cho_solve((jnp.linalg.cholesky(a), True), b), (S[0], B[0])),
+    "triangular, right": (
+        lambda a, b: lax.linalg.triangular_solve(a, b, lower=True, transpose_a=True, unit_diagonal=True),
+        (A, B.transpose(0, 2, 1)),
+    ),
+    "diagonal": (jnp.diag, (A[0],)),
+    "convolution": convolved(6, 4, 3, 2, window_strides=(2, 1), padding=((1, 2), (0, 1)), rhs_dilation=(2, 1)),
+    "convolution, transposed": convolved(6, 4, 3, 2, padding=((1, 1), (0, 2)), lhs_dilation=(2, 3)),
+    "convolution, cropped": convolved(6, 4, 3, 2, padding=((-1, 0), (2, -1))),
+    "convolution, groups of features": convolved(6, 2, 3, 2, feature_group_count=2),
+    "convolution, groups of samples": convolved(6, 4, 3, 2, batch_group_count=2),
+    "convolution, channels last": convolved(3, 2, 6, 5, padding="SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")),
+    "mean pooling": (pooled(0.0, lax.add), (X,)),
+    "largest of windows": (pooled(-np.inf, lax.max), (X,)),
+    "smallest of windows": (pooled(np.inf, lax.min), (X,)),
+    "top_k": (lambda x: lax.top_k(x, 2), (A,)),
+    "cumlogsumexp": (lambda x: lax.cumlogsumexp(x, 1, reverse=True), (A,)),
+    "largest of segments": (lambda x: jax.ops.segment_max(x, PLACES, 3), (A[0],)),
+    "smallest scattered": (lambda x, u: jnp.asarray(x).at[PLACES].min(u), (A[0], A[1])),
+    "reshape of turned axes": (lambda x: lax.reshape(x, (8, 4), (2, 0, 1)), (A,)),
+}
+for _lower in (True, False):
+    for _turned in (0, 1):
+        CASES[f"triangular {_lower} {_turned}"] = (
+            lambda a, b, lower=_lower, turned=_turned: jax.scipy.linalg.solve_triangular(
+                a, b, lower=lower, trans=turned
+            ),
+            (A[0], B[0]),
+        )
+
+
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_rules_are_those_of_jax(name: str) -> None:
+    """Values, the derivatives of the walk, and the walk of JAX's own derivative."""
+    f, args = CASES[name]
+
+    def cost(*given: Any) -> Any:
+        leaves = [leaf for leaf in jax.tree.leaves(f(*given)) if leaf.dtype.kind == "f"]
+        return sum(jnp.sum(jnp.sin(jnp.arange(leaf.size) + 1.0) * leaf.reshape(-1)) for leaf in leaves)
+
+    places = tuple(range(len(args)))
+    with jax.enable_x64(True):
+        values = [np.asarray(v) for v in jax.tree.leaves(f(*map(jnp.asarray, args)))]
+        gradient = [np.asarray(g) for g in jax.grad(cost, places)(*map(jnp.asarray, args))]
+    # rounding alone, on well-conditioned data
+    close = {"rtol": 1e-11, "atol": 1e-12}
+    for found, value in zip(values_of(Program(f, places), args, limit=1e3), values, strict=True):
+        np.testing.assert_allclose(ex.to_float(found), value, **close)
+    answer = Oracle(Program(cost, places), places, limit=1e3)(args)
+    assert answer.kind == "smooth"
+    back = values_of(Program(jax.grad(cost, places), places), args, limit=1e3)
+    for found, again, g in zip(answer.gradient, back, gradient, strict=True):
+        np.testing.assert_allclose(ex.to_float(found), g, **close)
+        np.testing.assert_allclose(ex.to_float(again), g, **close)
+
+
+def numpy_likelihood(m: Any, c: Any, y: Any) -> Any:
+    K = np.outer(y, y) + c * np.eye(len(y))
+    r = y - m
+    return 0.5 * r @ np.linalg.solve(K, r) + 0.5 * np.linalg.slogdet(K)[1] + np.trace(np.linalg.inv(K))
+
+
+def test_numpys_linear_algebra_is_followed() -> None:
+    args = (np.array([0.5, -1.0, 2.0]), np.float64(1.5), np.array([1.0, 2.0, -0.5]))
+
+    def gradient(m, c, y):
+        K = np.outer(y, y) + c * np.eye(len(y))
+        inverse = np.linalg.inv(K)
+        a = inverse @ (y - m)
+        return -a, 0.5 * (np.trace(inverse) - a @ a) - (inverse * inverse).sum()
+
+    with jax.enable_x64(True):
+        steps = [np.eye(1, 4, k)[0] * 1e-6 for k in range(4)]
+        wanted = [
+            (
+                numpy_likelihood(args[0] + s[:3], args[1] + s[3], args[2])
+                - numpy_likelihood(args[0] - s[:3], args[1] - s[3], args[2])
+            )
+            / 2e-6
+            for s in steps
+        ]
+    program = Program(numpy_likelihood, (0, 1, 2))
+    answer = Oracle(program, (0, 1))(args)
+    assert program.way == "numpy"
+    np.testing.assert_allclose(np.append(*map(ex.to_float, answer.gradient)), wanted, rtol=1e-7)
+    report = gdjax.verify(numpy_likelihood, gradient, args, shapes=("N", "", "N"))
+    assert report.verdict == "pass", str(report)
+    assert "the gradient's own formula in the same arithmetic, at tolerance zero" in report.oracles
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(("two", "verdict"), [(2.0, "inconclusive"), (1.0, "fail")])
+def test_a_cost_without_rules_is_judged_in_float64(two: float, verdict: str, dtype: str) -> None:
+    """A correct gradient is never called wrong for the rounding of a cost in float32."""
+    report = gdjax.verify(intensities, of_phases(two), intensities_args(), shapes=("N", "", "N"), dtype=dtype)
+    assert report.verdict == verdict, str(report)
+    assert any("fft" in f.message for f in report.findings)
+
+
+def test_labels_of_minus_one_and_one_stay_so() -> None:
+    """A gradient may use that y * y is 1; a label of 0 or 1/2 would be none."""
+    seen = set()
+
+    def cost(w, X, y):
+        return jnp.sum(jnp.log1p(jnp.exp(-y * (X @ w))))
+
+    def gradient(w, X, y):
+        seen.update(np.unique(y).tolist())
+        return (X.T @ (1 / (1 + np.exp(-X @ w)) - (y + 1) / 2),)
+
+    X, y = rng.normal(size=(5, 2)), np.array([1.0, -1.0, -1.0, 1.0, 1.0])
+    gdjax.verify(cost, gradient, (np.ones(2), X, y), wrt=(0,), shapes=("D", "N D", "N"))
+    assert {v for v in seen if not np.isnan(v)} == {-1.0, 1.0}
+
+
+def test_a_nan_that_a_sort_puts_last_hides_nothing() -> None:
+    def cost(x, y):
+        return jnp.sum(jnp.sort((x - y) ** 2)[:2])
+
+    def gradient(x, y):
+        r = x - y
+        g = np.zeros_like(x)
+        kept = np.argsort(r**2, kind="stable")[:2]
+        g[kept] = 2 * r[kept]
+        return (g,)
+
+    args = (rng.normal(size=5), rng.normal(size=5))
+    report = gdjax.verify(cost, gradient, args, wrt=(0,), kinks="subgradient")
+    assert report.verdict == "pass", str(report)
+
+
+def test_what_intervals_cannot_follow_may_be_anything() -> None:
+    """Other comparisons of that program are still proved impossible."""
+
+    def cost(w, rows, y):
+        p = jnp.zeros(3).at[jnp.argsort(rows)].add(w)
+        inner = jax.lax.cond(jnp.sum(y) > 0, lambda v: v, lambda v: 2 * v, p)
+        return jnp.sum(jnp.where(w * w < 0, 1.0, 0.0)) + jnp.sum(inner**2)
+
+    program = Program(cost, (0, 1, 2))
+    from gdjax.verification.coverage import Coverage
+    from gdjax.verification.domain import NAMED
+
+    coverage = Coverage("cost", program)
+    args = (np.ones(3), np.array([2, 0, 1]), np.ones(2))
+    coverage.reach(args, (NAMED["real"], NAMED["count"], NAMED["positive"]))
+    by_op = {site.split()[0]: outcomes for site, outcomes in coverage.possible.items()}
+    assert by_op["lt"] == {False}
+    assert by_op["gt"] == {True, False}
