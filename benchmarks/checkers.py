@@ -169,10 +169,13 @@ def main() -> None:
     warnings.simplefilter("ignore")
     from gradient_bugs import BUGS
     from gradient_late import LATE_BUGS, LATE_RIGHT
+    from gradient_networks import NETWORKS_BUGS, NETWORKS_RIGHT
     from gradient_right import RIGHT
+    from gradient_statistics import STATISTICS_BUGS, STATISTICS_RIGHT
     from gradient_unseen import UNSEEN_BUGS, UNSEEN_RIGHT
 
-    bugs, rights = [*BUGS, *LATE_BUGS, *UNSEEN_BUGS], [*RIGHT, *LATE_RIGHT, *UNSEEN_RIGHT]
+    bugs = [*BUGS, *LATE_BUGS, *UNSEEN_BUGS, *STATISTICS_BUGS, *NETWORKS_BUGS]
+    rights = [*RIGHT, *LATE_RIGHT, *UNSEEN_RIGHT, *STATISTICS_RIGHT, *NETWORKS_RIGHT]
     first, parts = map(int, options.part.split("/"))
     bugs, rights = bugs[first - 1 :: parts], rights[first - 1 :: parts]
     print(f"{len(bugs)} bugs written by hand, {len(rights)} correct gradients.\n")

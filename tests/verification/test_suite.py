@@ -10,10 +10,14 @@ import pytest
 from gradient_bugs import BUGS, Bug
 from gradient_late import LATE_BUGS, LATE_RIGHT
 from gradient_mutants import SPELLINGS, Mutant, mutants, runs, traced
+from gradient_networks import NETWORKS_BUGS, NETWORKS_RIGHT
 from gradient_problems import PROBLEMS, SHAPES, example
 from gradient_right import RIGHT, Right
+from gradient_rules import RULES, Rule
+from gradient_statistics import STATISTICS_BUGS, STATISTICS_RIGHT
 from gradient_unseen import UNSEEN_BUGS, UNSEEN_RIGHT
 
+import gdjax
 from gdjax.verification import exact as ex
 from gdjax.verification.cases import Cases
 from gdjax.verification.domain import inferred
@@ -23,8 +27,8 @@ from gdjax.verification.sizes import parsed
 from gdjax.verification.verify import checked, finished, prepared
 
 DTYPES = ("float64", "float32")
-BUGS = [*BUGS, *LATE_BUGS, *UNSEEN_BUGS]
-RIGHT = [*RIGHT, *LATE_RIGHT, *UNSEEN_RIGHT]
+BUGS = [*BUGS, *LATE_BUGS, *UNSEEN_BUGS, *STATISTICS_BUGS, *NETWORKS_BUGS]
+RIGHT = [*RIGHT, *LATE_RIGHT, *UNSEEN_RIGHT, *STATISTICS_RIGHT, *NETWORKS_RIGHT]
 # Caught, but with another term named than the one meant, in one dtype at least.
 MISNAMED = {
     "absolute_as_squared", "autodiff_of_naive_log_loss", "factor_epsilon", "factor_last_digits", "poisson_clipped",
@@ -76,6 +80,12 @@ def test_a_bug_is_caught(item: Bug, dtype: str) -> None:
 def test_a_correct_gradient_passes(item: Right, dtype: str) -> None:
     report = checked(item.cost, item.gradient, item.args(), item.wrt, item.shapes, dtype, item.kinks)
     assert report.verdict == "pass", str(report)
+
+
+@each(RULES, 12)
+def test_a_custom_rule_is_judged(item: Rule, dtype: str) -> None:
+    report = gdjax.verify_vjp(item.f, item.args, shapes=item.shapes, dtype=dtype)
+    assert report.verdict == ("pass" if item.right else "fail"), str(report)
 
 
 def equivalent(mutant: Mutant) -> bool:
