@@ -66,9 +66,14 @@ def _warn_of_groups(code: np.ndarray, keys: np.ndarray, given: Any) -> None:
     if len(unknown):
         found, which = factorize(given, len(code))
         what = f"{len(unknown)} of {len(code)} rows, the first at row {unknown[0]}, are of groups that are not trained"
-        _warn(f"{what}, such as {found[which[unknown[0]]]}: they judge nothing")
+        _warn(f"{what}, such as {_first(found[which[unknown]])}: they judge nothing")
     if len(without):
-        _warn(f"{len(without)} of {len(keys)} groups have no row, such as {keys[without[0]]}: nothing judges them")
+        _warn(f"{len(without)} of {len(keys)} groups have no row, such as {_first(keys[without])}: nothing judges them")
+
+
+def _first(keys: np.ndarray) -> str:
+    """A key as Python spells it."""
+    return repr(keys[:1].tolist()[0])
 
 
 def _warn(message: str) -> None:

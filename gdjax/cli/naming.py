@@ -17,6 +17,7 @@ _ELSE = {"groups": "by", "backend": "backends"}
 
 # what stands in quotes or in a path is the user's own
 _ARGUMENT = r"""(?x)
+    (?<! \w ) (?P<quoted> '[^']*' | "[^"]*" ) (?! \w ) |
     (?: (?P<before> \b (?: raise | lower ) \  ) | (?P<head> ^ | (?<= :\  ) ) )?
     (?<! [\w'"/\\.-] ) (?P<name> NAMES ) (?! ['"/\\] | [.-]? \w )
     (?P<value> = (?:
@@ -47,6 +48,8 @@ def as_options(message: str, options: Collection[str]) -> str:
     'fill it, or pass --missing drop; raise --max-bytes'
     >>> as_options("steps = 0 must be over 0: not in 5 steps: raise steps", ["steps"])
     '--steps = 0 must be over 0: not in 5 steps: raise --steps'
+    >>> as_options("cells are divided by ';', not 'by=2'; pass groups=", ["by"])
+    "cells are divided by ';', not 'by=2'; pass --by"
     """
     spelled = {each: f"--{each.replace('_', '-')}" for each in options}
     spelled = {name: spelled[option] for name, option in _ELSE.items() if option in spelled} | spelled
@@ -55,7 +58,11 @@ def as_options(message: str, options: Collection[str]) -> str:
 
     def option(found: re.Match[str]) -> str:
         name = found["name"]
+        if found["quoted"] is not None:
+            return found[0]
         if name.isalpha() and found["before"] is found["value"] is found["after"] is None:
+            return found[0]
+        if name in _ELSE.values() and found["value"] is None:  # the library's word for it is another
             return found[0]
         said = spelled[name] if found["off"] is None else f"--no-{spelled[name][2:]}"
         return (found["before"] or "") + " ".join(filter(None, (said, found["text"], found["number"])))

@@ -201,8 +201,9 @@ def test_groups_of_one_table_alone_are_told(fleet: Path, tmp_path: Path) -> None
     done = gdjax_command(*fit, "--validation", held_out, "-o", run)
     said = "gdjax: warning: --validation: "
     assert done.stderr == (
-        f"{said}2 of 4 rows, the first at row 1, are of groups that are not trained, such as new: they judge nothing\n"
-        f"{said}2 of 3 groups have no row, such as poisoned: nothing judges them\n"
+        f"{said}2 of 4 rows, the first at row 1, are of groups that are not trained, such as 'new': "
+        "they judge nothing\n"
+        f"{said}2 of 3 groups have no row, such as 'poisoned': nothing judges them\n"
     )
     judged = gdjax.load(run)
     good = ((judged.predict(np.array([[1.0], [2.0]]), ["good", "good"]) - [3, 5]) ** 2).mean()
@@ -583,6 +584,17 @@ def test_what_is_wrong_of_an_option_names_it_as_it_is_typed(
 )
 def test_a_place_and_a_remedy_are_options(options: list[str], says: str, line: Path) -> None:
     assert says in gdjax_command("fit", line, "--target", "y", *QUICK, *options).stderr
+
+
+def test_what_the_user_typed_stays_as_it_is(line: Path, tmp_path: Path) -> None:
+    done = gdjax_command("sweep", line, "--target", "y", "--learning-rate", "cosine(0.1, steps=5)", *QUICK)
+    assert done.stderr.startswith("gdjax: --learning-rate 'cosine(0.1, steps=5)': ")
+    divided = tmp_path / "t.csv"
+    divided.write_text("a;y\n1;2\n")
+    done = gdjax_command("fit", divided, "--target", "y", *QUICK)
+    assert "cells are divided by ';', not ','" in done.stderr
+    named = tmp_path / "l2"
+    assert gdjax_command("fit", named, "--target", "y").stderr.startswith(f"gdjax: {named}: no such file")
 
 
 def test_reasons_name_options(line: Path, fleet: Path) -> None:

@@ -138,7 +138,7 @@ def test_a_group_that_no_row_judges_is_trained_to_its_end(backend_name):
     X, y = data(rows=120)
     groups, held = np.repeat(["a", "b"], 60), (X[:9], y[:9], np.repeat("a", 9))
     options = {"method": "plain", "learning_rate": 0.02, "backend": backend_name}
-    with pytest.warns(UserWarning, match="validation: 1 of 2 groups have no row, such as b: nothing judges them"):
+    with pytest.warns(UserWarning, match="validation: 1 of 2 groups have no row, such as 'b': nothing judges them"):
         run = gdjax.fit(Neuron("identity"), X, y, groups=groups, validation=held, patience=2, **options)
     alone = gdjax.fit(Neuron("identity"), X, y, groups=groups, **options)
     assert run.steps[0] <= alone.steps[0]
