@@ -65,7 +65,7 @@ class Samples(NamedTuple):
 
 def block_sums(
     xp: Any,
-    summed: Summed,
+    pointwise: Pointwise,
     theta: Array,
     X: Array,
     y: Array,
@@ -76,9 +76,25 @@ def block_sums(
     """The sums of a block of rows: weight * cost (K,), and weight * d cost / d theta (K, P).
 
     Equations 23 and 32 of the derivation for any formula: with r_i = weight_i d cost_i / dz_i the weights' part is
-    sum_i r_i x_i and the bias' part sum_i r_i. Shapes are those of `Samples`; of one neuron, with theta (P,) and y and
-    weight (n,), they are without K. `summed` is what `plainly` gives or a backend's own way to do that, `matmul` its
-    own way to do what `xp.matmul` does.
+    sum_i r_i x_i and the bias' part sum_i r_i. Shapes are those of `Samples`; `matmul` is a backend's own way to do
+    what `xp.matmul` does.
+    """
+    return block_sums_by(xp, plainly(xp, pointwise, has_folds(weight, fold)), theta, X, y, weight, fold, matmul)
+
+
+def block_sums_by(
+    xp: Any,
+    summed: Summed,
+    theta: Array,
+    X: Array,
+    y: Array,
+    weight: Array,
+    fold: Array | None = None,
+    matmul: Callable[[Array, Array], Array] | None = None,
+) -> tuple[Array, Array]:
+    """`block_sums` where a backend has a way of its own to do what `plainly` does.
+
+    Of one neuron, with theta (P,) and y and weight (n,), they are without K.
     """
     dot = matmul or xp.matmul
     w, b = theta[..., :-1], theta[..., -1:]

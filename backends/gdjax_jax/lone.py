@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from gdjax.formulas import Pointwise
-from gdjax.samples import block_sums, has_folds, plainly, weighted
+from gdjax.samples import block_sums, weighted
 
 barrier: Any = lax.optimization_barrier
 matmul = partial(jnp.matmul, precision=lax.Precision.HIGHEST)
@@ -69,6 +69,5 @@ def lone_sums(
     nothing = jnp.zeros(strip, theta.dtype), jnp.zeros((strip, columns), theta.dtype), jnp.zeros(strip, theta.dtype)
     cost, slopes, bias = lax.fori_loop(0, whole, add, nothing)
     rest = slice(whole * block, rows)
-    summed = plainly(jnp, pointwise, has_folds(weight, fold))
-    last = block_sums(jnp, summed, theta, X[rest].astype(theta.dtype), y[..., rest], weight[:, rest], fold, matmul)
+    last = block_sums(jnp, pointwise, theta, X[rest].astype(theta.dtype), y[..., rest], weight[:, rest], fold, matmul)
     return cost.sum() + last[0], jnp.append(slopes.sum(axis=0), bias.sum()) + last[1]

@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 from gdjax.formulas import Formula
 from gdjax.protocol import Chunk
 from gdjax.rule import RUNNING, STATIONARY, Knobs, Rule, State, make_advance
-from gdjax.samples import Samples, block_sums, has_folds, plainly
+from gdjax.samples import Samples, block_sums
 from gdjax_jax.compiling import WIDE, compiled
 from gdjax_jax.lone import barrier, matmul
 from gdjax_jax.packing import Layout, Packed, layout_of, pack, unpack
@@ -45,8 +45,7 @@ def grad(formula: Formula, theta: jax.Array, samples: Samples) -> jax.Array:
     X, y, weight, _, fold = samples
 
     def cost(at: jax.Array) -> jax.Array:
-        summed = plainly(jnp, formula.pointwise(jnp), has_folds(weight, fold))
-        sums = block_sums(jnp, summed, at, X.astype(at.dtype), y, weight, fold, matmul)
+        sums = block_sums(jnp, formula.pointwise(jnp), at, X.astype(at.dtype), y, weight, fold, matmul)
         return samples.mean(*sums)[0].sum()
 
     return jax.grad(cost)(theta)

@@ -12,7 +12,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from gdjax.cores import cores
 from gdjax.formulas import Formula, Pointwise
-from gdjax.samples import Samples, Summed, block_sums, has_folds, plainly, weigh, weighted
+from gdjax.samples import Samples, Summed, block_sums, block_sums_by, has_folds, plainly, weigh, weighted
 from gdjax_jax.lone import BY_ALL_CORES, BY_ONE_CORE, barrier, lone_sums, matmul
 
 AXIS = "rows"
@@ -34,7 +34,7 @@ def evaluate(
     pointwise = formula.pointwise(jnp)
     X, y, weight, _, fold = samples
     if not samples.shared:
-        sums = block_sums(jnp, plainly(jnp, pointwise), theta, X.astype(theta.dtype), y, weight, None, matmul)
+        sums = block_sums(jnp, pointwise, theta, X.astype(theta.dtype), y, weight, None, matmul)
     elif mesh is None:
         sums = over_blocks(pointwise, theta, X, y, weight, fold)
     else:
@@ -83,8 +83,7 @@ def over_blocks(
     """The sums of all rows: X is read once, and nothing of size N by K is stored; `devices` do so side by side."""
     rows = X.shape[0]
     if not isinstance(rows, int) or one_block(X, theta):  # exported programs leave N open
-        summed = plainly(jnp, pointwise, has_folds(weight, fold))
-        return block_sums(jnp, summed, theta, X.astype(theta.dtype), y, weight, fold, matmul)
+        return block_sums(jnp, pointwise, theta, X.astype(theta.dtype), y, weight, fold, matmul)
     by_products = partial(_by_products, pointwise)
     if len(theta) > 1:
         return by_products(theta, X, y, weight, fold)
@@ -108,7 +107,7 @@ def _by_products(
         start = jnp.minimum(first, rows - block)
         fresh = start + jnp.arange(block) >= first
         share = lax.dynamic_slice_in_dim(weight, start, block, axis=1)
-        more = block_sums(
+        more = block_sums_by(
             jnp,
             summed,
             theta,

@@ -12,7 +12,7 @@ from gdjax.formulas import Formula
 from gdjax.fused import fused
 from gdjax.protocol import Chunk
 from gdjax.rule import Evaluate, Knobs, Rule, State, take_steps
-from gdjax.samples import Samples, block_sums
+from gdjax.samples import Samples, block_sums_by
 from gdjax_numpy.ranges import in_threads, shared_sums
 
 TILE_BYTES = 1 << 22
@@ -61,7 +61,7 @@ class NumpyBackend:
             if samples.shared:
                 return samples.mean(*shared_sums(formula, theta, samples))
             X, y, weight = samples[:3]
-            return samples.mean(*block_sums(np, fused(formula), theta, X, y, weight))
+            return samples.mean(*block_sums_by(np, fused(formula), theta, X, y, weight))
 
     def descend(
         self, formula: Formula, rule: Rule, samples: Samples, rows: np.ndarray, state: State, knobs: Knobs, chunk: Chunk

@@ -11,7 +11,7 @@ import numpy as np
 from gdjax.cores import cores
 from gdjax.formulas import Formula
 from gdjax.fused import fused
-from gdjax.samples import Samples, block_sums, has_folds, of_sets
+from gdjax.samples import Samples, block_sums_by, has_folds, of_sets
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -75,7 +75,7 @@ def _range_sums(formula: Formula, theta: np.ndarray, samples: Samples, part: ran
         at = slice(start, min(part.stop, start + block))
         for some in tiles:
             folds = None if fold is None else fold[some]
-            c, g = block_sums(np, summed, theta[some], X[at], y[..., at], weight[..., at], folds)
+            c, g = block_sums_by(np, summed, theta[some], X[at], y[..., at], weight[..., at], folds)
             cost[some] += c
             gradient[some] += g
     return cost, gradient

@@ -8,7 +8,7 @@ import numpy as np
 from gdjax.formulas import Formula, activations
 from gdjax.params import Params
 from gdjax.rule import Knobs, Rule, initial_state, make_advance
-from gdjax.samples import Samples, block_sums, plainly
+from gdjax.samples import Samples, block_sums
 
 Array = Any
 
@@ -129,7 +129,7 @@ def _engine(
     samples = Samples(X, y, np.ones((1, len(y))), np.full(1, float(len(y))))
 
     def evaluate(at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        sums = block_sums(np, plainly(np, formula.pointwise(np)), at, X, y, samples.weight)
+        sums = block_sums(np, formula.pointwise(np), at, X, y, samples.weight)
         cost, gradient = samples.mean(*sums)
         return cost, gradient
 
