@@ -29,12 +29,12 @@ one = gdjax.fit(neuron, X, y, init=here, learning_rate=1e-4, steps=1, **plain)
 assert np.array_equal(one.weights, here.weights - 1e-4 * gradient.weights)
 print(f"after one step of 1e-4: cost {one.cost:.3f}")
 
-# %% A rate that is too large spirals out. The run says so, and gives back the best parameters that it saw
+# %% A rate that is too large leaps to where no gate is open, and no gradient leads back. The run says so
 wild = gdjax.fit(neuron, X, y, init=here, learning_rate=0.1, steps=200, **plain)
 print(f"rate 0.1: {wild.status}, {wild.reason}; cost {wild.cost:.3f}")
 
 # %% The defaults: columns standardised inside, rate from the curvature, Nesterov's method, and a certificate at the end
 run = gdjax.fit(neuron, X, y, features=names)
 print(f"defaults: {run.status} after {run.steps} steps, cost {run.cost:.3f}, R^2 {run.r2:.3f}")
-print("delay = max(0, " + " + ".join(f"{w:.3f} {name}" for w, name in zip(run.weights, names, strict=True)), end="")
-print(f" + {run.bias:.3f})")
+print("delay = max(0, " + " ".join(f"{w:+.3f} {name}" for w, name in zip(run.weights, names, strict=True)), end="")
+print(f" {run.bias:+.3f})")
