@@ -6,7 +6,8 @@ derivatives do not, the point is a kink, and `settle` picks what the convention 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -117,7 +118,8 @@ class Walk:
             return out if isinstance(out, list) else [out]
         path = f"{path}{step.place}"
         if name in NESTED:
-            return self.run(params[NESTED[name]], values, f"{path}/")
+            with self._quiet(params["called"] in _SIGNS):
+                return self.run(params[NESTED[name]], values, f"{path}/")
         if name == "scan":
             return self._scan(params, values, path)
         if name == "while":
@@ -129,6 +131,18 @@ class Walk:
         if anything is not None:
             return [(anything(v.aval),) for v in step.outs]
         raise NotSupported(name)
+
+    @contextlib.contextmanager
+    def _quiet(self, quiet: bool) -> Iterator[None]:
+        """Comparisons meanwhile are no branches of the formula."""
+        before = [A.context.muted for A in self.sides]
+        for A in self.sides:
+            A.context.muted = A.context.muted or quiet
+        try:
+            yield
+        finally:
+            for A, muted in zip(self.sides, before, strict=True):
+                A.context.muted = muted
 
     def _linear_solve(self, p: dict[str, Any], values: list[Sides], path: str) -> list[Sides]:
         """`solve` ignores how the solution moves with the matrix; one step of refinement by `matvec` adds that."""
@@ -198,6 +212,8 @@ class Walk:
         return [tuple(side[0] for side in column) for column in zip(*outs, strict=True)]
 
 
+# JAX's determinants count the signs of pivots: what they give is smooth wherever it is not 0.
+_SIGNS = {"slogdet", "det"}
 _DECIDING = {"eq", "ne", "lt", "le", "gt", "ge", "max", "min", "abs", "sign", "clamp"}
 
 
@@ -218,6 +234,8 @@ class Step:
     def of(cls, place: int, eqn: Any) -> Step:
         name = eqn.primitive.name
         params = {**eqn.params, "name": name}
+        if name in NESTED:
+            params["called"] = eqn.params.get("name")
         if name in ("div", "convert_element_type"):
             params["integer"] = eqn.invars[0].aval.dtype.kind in "iu"
         site = f"{place}:{name}{_line(eqn)}" if name in _DECIDING else ""

@@ -67,7 +67,8 @@ class Steering:
                 continue
             try:
                 exact = Fraction(float(array.reshape(-1)[place])) + step
-                value = self.dtype(float(exact))
+                with np.errstate(over="ignore"):
+                    value = self.dtype(float(exact))
             except OverflowError:
                 return None
             if not np.isfinite(value):

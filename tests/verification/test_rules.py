@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import mpmath
 import numpy as np
 import pytest
 from gradient_statistics import intensities, intensities_args, of_phases
@@ -15,6 +16,7 @@ import gdjax
 from gdjax.verification import exact as ex
 from gdjax.verification.oracle import Oracle, values_of
 from gdjax.verification.program import Program
+from gdjax.verification.verify import prepared, run
 
 rng = np.random.default_rng(51)
 A = rng.normal(size=(2, 4, 4))
@@ -191,3 +193,40 @@ def test_what_intervals_cannot_follow_may_be_anything() -> None:
     by_op = {site.split()[0]: outcomes for site, outcomes in coverage.possible.items()}
     assert by_op["lt"] == {False}
     assert by_op["gt"] == {True, False}
+
+
+def test_a_cost_is_taken_at_its_word() -> None:
+    """Its series is off where the derivative that JAX gives of it is not, and the two differ."""
+    norm = jax.scipy.stats.norm
+
+    def cost(w, b, X, y):
+        return -jnp.mean(norm.logcdf(X @ w + b - y))
+
+    gradient = jax.jit(jax.grad(cost, (0, 1)))
+    args = (np.ones(1), np.float64(-24.0), np.zeros((1, 1)), np.zeros(1))
+    assert gdjax.verify(cost, gradient, args, seconds=1.0).verdict == "fail"
+    with jax.enable_x64(True):
+        slope = float(jax.grad(norm.logcdf)(-24.0))
+    with mpmath.workdps(40):
+        true = float(mpmath.npdf(-24) / mpmath.ncdf(-24))
+    assert 1e-10 < abs(slope / true - 1) < 3e-9
+
+
+def test_sizes_that_take_too_long_are_left_out() -> None:
+    """The others are judged, and the report says from which size on."""
+
+    def cost(c, s, y):
+        K = jnp.outer(y, y) + jnp.exp(c) * jnp.eye(len(y))
+        return jnp.linalg.slogdet(K)[1] + s * s
+
+    def gradient(c, s, y):
+        n, square = len(y), y @ y
+        return y.dtype.type(n - 1) + np.exp(c) / (np.exp(c) + square), 2 * s
+
+    args = (np.float64(0.5), np.float64(1.0), np.arange(1.0, 5.0) / 4)
+    check = prepared(cost, gradient, args, shapes=("", "", "N"))
+    check.oracle.limit = 0.5
+    report = run(check)
+    assert report.verdict == "pass", str(report)
+    assert {1, 3} <= {i.sizes["N"] for i in report.inputs} <= set(range(67))
+    assert any("or more may take too much exact work" in f.message for f in report.findings)
