@@ -76,9 +76,7 @@ class Judge:
             return dead
         proof = self._certificate(rows, theta, seen)
         run.condition[neurons] = proof.condition
-        limit = st.condition_limit(on.descent.tolerance, on.problem.dtype)
-        near = (proof.norm <= on.descent.tolerance * proof.mu * proof.size) & (proof.mu > 0)
-        certain = left & near & (proof.condition <= limit) & np.isfinite(theta).all(axis=1)
+        certain = left & self._proven(proof) & np.isfinite(theta).all(axis=1)
         self._end_converged(rows[certain], theta[certain], seen.cost[certain])
         for i in np.nonzero(left & ~certain)[0]:
             self._go_on(int(rows[i]), theta[i], seen, proof, int(i), phase)
@@ -152,6 +150,15 @@ class Judge:
         size = np.maximum(np.sqrt(((theta * slab.penalised) ** 2).sum(axis=1)), 1e-4 * self.on.deviation[rows])
         norm = np.sqrt((gradient**2).sum(axis=1))
         return Certificate(norm, seen.spectrum.smallest, size, seen.spectrum.condition)
+
+    def certain(self, rows: np.ndarray, theta: np.ndarray, seen: Examination) -> np.ndarray:
+        """(A,) which of the neurons `rows` are within the tolerance at theta (A, P)."""
+        return self._proven(self._certificate(rows, theta, seen))
+
+    def _proven(self, proof: Certificate) -> np.ndarray:
+        tolerance = self.on.descent.tolerance
+        near = (proof.norm <= tolerance * proof.mu * proof.size) & (proof.mu > 0)
+        return np.asarray(near & (proof.condition <= st.condition_limit(tolerance, self.on.problem.dtype)))
 
     def _validate(self, rows: np.ndarray) -> None:
         on, run, slab = self.on, self.on.run, self.on.slab

@@ -9,7 +9,7 @@ from gdjax.batches import batch_indices
 from gdjax.event import Event
 from gdjax.judging import Judge
 from gdjax.protocol import Backend, Chunk
-from gdjax.rule import RUNNING, Knobs, State, initial_state
+from gdjax.rule import RUNNING, STATIONARY, Knobs, State, initial_state
 from gdjax.training import LEFT, Training
 
 TRACED = 16
@@ -51,6 +51,7 @@ class Trainer:
             theta = slab.from_raw(full)[rows]
         else:
             theta = slab.start(rows, problem.seed[neurons], attempt)
+        theta = theta.astype(problem.dtype).astype(np.float64)  # as the device has it
         seen = slab.examine(rows, theta, hessian=self.on.certifies or self.on.rule.backtrack)
         largest, smallest = self.on.bound.largest[rows], self.on.bound.smallest[rows]
         if seen.spectrum is not None and not slab.formula.quadratic:
@@ -65,6 +66,12 @@ class Trainer:
         fresh = initial_state(np, self.on.rule, theta.astype(problem.dtype), rate.astype(problem.dtype))
         with np.errstate(over="ignore"):
             fresh = fresh._replace(cost=seen.cost.astype(problem.dtype))
+        if self.on.certifies:
+            # a device's own rounding may not see it, and leave
+            there = self.judge.certain(rows, theta, seen)
+            fresh = fresh._replace(phase=np.where(there, STATIONARY, fresh.phase).astype(np.int32))
+            at = State(*(a[there] for a in fresh))
+            self._remember(neurons[there], 0, at, at, None)
         self._write(neurons, fresh)
         self.on.run.attempt[neurons] = attempt + 1
         self.on.run.threshold[neurons] = self.on.descent.tolerance * smallest if self.on.certifies else -1.0
@@ -152,7 +159,7 @@ class Trainer:
 
     def _remember(self, neurons: np.ndarray, first: int, before: State, after: State, trace: np.ndarray | None) -> None:
         run = self.on.run
-        if self.on.problem.count > REMEMBERED:
+        if self.on.problem.count > REMEMBERED or not len(neurons):
             return
         if trace is None:
             steps, costs = [int(after.step.max())], [after.cost]

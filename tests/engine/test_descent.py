@@ -313,6 +313,19 @@ def test_a_relu_under_a_heavy_penalty_is_soon_at_ridge_regression(backend_name, 
     assert run.bias == pytest.approx(y.mean() - ridge @ X.mean(axis=0), rel=1e-8)
 
 
+@pytest.mark.parametrize("l1", [1e5, 1e30])
+def test_a_start_that_is_the_optimum_is_certified_by_every_backend(backend_name, l1):
+    """In float32 the rounding of a backend's own sum decided whether it saw it, or left and came to rest beside it."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(50, 3)).astype(np.float32)
+    y = np.maximum(0, X @ np.array([1, 2, 3], np.float32) + np.float32(0.5))
+    run = gdjax.fit(Neuron("identity", l1=l1), X, y, backend=backend_name)
+    assert (run.status, run.steps, run.reason) == ("converged", 0, "")
+    assert run.weights.tolist() == [0, 0, 0]
+    assert run.bias == pytest.approx(y.astype(float).mean(), rel=1e-7)
+    assert run.history.tolist() == [pytest.approx(y.astype(float).var(), rel=1e-6)]
+
+
 def test_what_overflows_at_its_start_is_told_so(backend_name):
     X, y = data()
     narrow = [(1e20 * a).astype(np.float32) for a in (X, y)]  # whose squares are 1e40, and float32 ends at 3.4e38
