@@ -63,7 +63,7 @@ def run_problem(
     state: RunState | None = None,
 ) -> Run:
     """Trains K neurons on one data set: what `fit` and `sweep` are views of."""
-    engine = find_backend(backend, dtype or _dtype_of(backend, data))
+    engine = find_backend(backend, dtype or (data.dtype if isinstance(backend, str) else None))
     method = _method(method, engine, bool((l1 > 0).any()))
     schedule = as_schedule(learning_rate)
     descent = Descent(
@@ -173,10 +173,6 @@ def _init(init: Params | None, problem: Problem) -> np.ndarray | None:
     if not (np.isfinite(weights).all() and np.isfinite(bias).all()):
         raise UsageError("init: parameters must be finite")
     return np.concatenate([weights, bias[:, None]], axis=1)
-
-
-def _dtype_of(backend: Any, data: Data) -> str:
-    return data.dtype if isinstance(backend, str) else str(backend.dtype)
 
 
 def _arrays(data: Data, validation: Any) -> dict[str, Any]:

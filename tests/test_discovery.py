@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import gdjax
@@ -72,3 +73,11 @@ def test_an_instance_is_given_back_in_the_dtype_asked_for() -> None:
     instance = NumpyBackend("float32")
     assert gdjax.backend(instance) is instance
     assert gdjax.backend(instance, dtype="float64") == NumpyBackend("float64")
+
+
+@pytest.mark.parametrize("backend", [None, 3, np], ids=["None", "3", "numpy"])
+@pytest.mark.parametrize("call", [gdjax.fit, gdjax.sweep, gdjax.compare])
+def test_what_is_no_backend_is_told_wherever_it_is_passed(call: Callable[..., object], backend: object) -> None:
+    named = {"backends": [backend]} if call is gdjax.compare else {"backend": backend}
+    with pytest.raises(UsageError, match="must be a name or an instance of"):
+        call(gdjax.Neuron(), np.ones((3, 1)), np.ones(3), **named)
