@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 
 import gdjax
-from gdjax import checkpoint, resuming
 from gdjax.errors import FileError
+from gdjax.runs import checkpoint, resuming
 
 BACKENDS = ("numpy", "jax", "numba")
 

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from gdjax.verification.bounds import running_inputs
-from gdjax.verification.interpreter import Walk
-from gdjax.verification.program import Program
-from gdjax.verification.running import RunningErrors
+from gdjax.verification.numbers.running import RunningErrors
+from gdjax.verification.programs.interpreter import Walk
+from gdjax.verification.programs.program import Program
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "verification"))
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from gdjax.errors import BackendError, DataError, FileError, GdjaxError, UsageError
     from gdjax.evaluation import cost_and_gradient
     from gdjax.fitting import fit
-    from gdjax.run import Run
-    from gdjax.runfile import load
+    from gdjax.runs.file import load
+    from gdjax.runs.run import Run
     from gdjax.sweeping import sweep
     from gdjax.verification import verify, verify_vjp
 
@@ -26,8 +26,8 @@ _WHERE = {
     "cost_and_gradient": "evaluation",
     "backend": "discovery",
     "backends": "discovery",
-    "load": "runfile",
-    "Run": "run",
+    "load": "runs.file",
+    "Run": "runs.run",
     "verify": "verification",
     "verify_vjp": "verification",
     "explain": "derivation",

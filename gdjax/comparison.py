@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from gdjax.data.spool import spooled
 from gdjax.discovery import backend as find_backend
 from gdjax.discovery import installed
 from gdjax.errors import UsageError
@@ -17,9 +18,8 @@ from gdjax.formulas import Formula
 from gdjax.neuron import Neuron
 from gdjax.protocol import Backend, Chunk, SupportsGrad
 from gdjax.rule import Array, Evaluate, Knobs, Rule, State, take_steps
-from gdjax.run import Run
+from gdjax.runs.run import Run
 from gdjax.samples import Samples
-from gdjax.spool import spooled
 from gdjax.stream import Stream
 from gdjax.wrapped import Wrapped
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from gdjax.arrays import floating, real
-from gdjax.data import near_one, no_stream
+from gdjax.data.arrays import floating, real
+from gdjax.data.checked import near_one, no_stream
 from gdjax.discovery import DEFAULT
 from gdjax.discovery import backend as find_backend
 from gdjax.errors import DataError, UsageError

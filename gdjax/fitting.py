@@ -5,18 +5,18 @@ from typing import Any
 import numpy as np
 
 from gdjax.arguments import fixed_rate, memory, whole
-from gdjax.arrays import selected
-from gdjax.data import Data, Targets, check
+from gdjax.data.arrays import selected
+from gdjax.data.checked import Data, Targets, check
+from gdjax.data.spool import spooled
 from gdjax.discovery import DEFAULT
+from gdjax.engine.running import run_problem
 from gdjax.errors import DataError, UsageError
 from gdjax.event import Callback
 from gdjax.neuron import Neuron
 from gdjax.params import Params
 from gdjax.protocol import Backend
 from gdjax.rates import learning_rates
-from gdjax.run import Run
-from gdjax.running import run_problem
-from gdjax.spool import spooled
+from gdjax.runs.run import Run
 from gdjax.stream import Stream
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from gdjax.errors import BackendError, UsageError
 from gdjax.fitting import fit
 from gdjax.rates import SHORT, learning_rates
-from gdjax.run import Run
+from gdjax.runs.run import Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

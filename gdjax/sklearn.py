@@ -15,13 +15,13 @@ from sklearn.utils import check_array
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from gdjax.data import Targets
+from gdjax.data.checked import Targets
 from gdjax.discovery import DEFAULT
 from gdjax.errors import DataError, UsageError
 from gdjax.fitting import fit
 from gdjax.neuron import Neuron
 from gdjax.params import Params
-from gdjax.run import Run
+from gdjax.runs.run import Run
 
 __all__ = ["GroupedRegressor", "NeuronClassifier", "NeuronRegressor"]
 

@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from gdjax.memory import give_back
+from gdjax.machine.memory import give_back
 
 Item = TypeVar("Item")
 

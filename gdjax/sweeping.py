@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 
 from gdjax.arguments import memory, whole
-from gdjax.data import check
+from gdjax.data.checked import check
 from gdjax.discovery import DEFAULT
+from gdjax.engine.running import run_problem
 from gdjax.errors import UsageError
 from gdjax.event import Callback
 from gdjax.neuron import Neuron, check_penalty
 from gdjax.params import Params
 from gdjax.protocol import Backend
-from gdjax.run import Run
-from gdjax.running import run_problem
+from gdjax.runs.run import Run
 from gdjax.schedules import as_schedule
 from gdjax.stream import Stream
 

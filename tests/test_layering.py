@@ -33,16 +33,16 @@ AT_THE_TOP = {"gdjax/sklearn.py": {"sklearn"}}
 # The modules of the engine that a backend, ours or a stranger's, is written against.
 FOR_BACKENDS = {
     "gdjax",
-    "gdjax.blas",
+    "gdjax.machine.blas",
     "gdjax.caching",
-    "gdjax.cores",
+    "gdjax.machine.cores",
     "gdjax.errors",
     "gdjax.formulas",
-    "gdjax.fused",
+    "gdjax.expressions.fused",
     "gdjax.protocol",
     "gdjax.rule",
     "gdjax.samples",
-    "gdjax.tracing",
+    "gdjax.expressions.tracing",
 }
 
 # Where "jax" is the oracle or a line of the list of versions, not a backend.

@@ -10,8 +10,8 @@ import numpy as np
 from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from gdjax.cores import cores
 from gdjax.formulas import Formula, Pointwise
+from gdjax.machine.cores import cores
 from gdjax.samples import Samples, Summed, block_sums, block_sums_by, has_folds, plainly, weigh, weighted
 from gdjax_jax.lone import BY_ALL_CORES, BY_ONE_CORE, barrier, lone_sums, matmul
 

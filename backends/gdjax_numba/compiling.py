@@ -12,9 +12,9 @@ import numpy as np
 
 import gdjax.rule
 from gdjax.errors import UsageError
+from gdjax.expressions.tracing import Namespace, NotTraceable, Symbol
 from gdjax.formulas import Formula
 from gdjax.rule import Knobs, Rule, State, make_advance
-from gdjax.tracing import Namespace, NotTraceable, Symbol
 from gdjax_numba import indirect, pointwise, simd, walks
 from gdjax_numba.emitting import Block
 from gdjax_numba.keeping import load

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from gdjax.tracing import BINARY, Symbol
+from gdjax.expressions.tracing import BINARY, Symbol
 
 INFIX = frozenset(BINARY.values())
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from gdjax.blas import one_blas_thread
-from gdjax.cores import cores
+from gdjax.expressions.fused import fused
 from gdjax.formulas import Formula
-from gdjax.fused import fused
+from gdjax.machine.blas import one_blas_thread
+from gdjax.machine.cores import cores
 from gdjax.protocol import Chunk
 from gdjax.rule import Evaluate, Knobs, Rule, State, take_steps
 from gdjax.samples import Samples, block_sums_by

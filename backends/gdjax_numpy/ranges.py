@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from gdjax.cores import cores
+from gdjax.expressions.fused import fused
 from gdjax.formulas import Formula
-from gdjax.fused import fused
+from gdjax.machine.cores import cores
 from gdjax.samples import Samples, block_sums_by, has_folds, of_sets
 
 Item = TypeVar("Item")

@@ -10,7 +10,7 @@ from importlib.metadata import requires
 from cyclopts import App
 from cyclopts.config import Toml
 
-from gdjax.versions import installed
+from gdjax.machine.versions import installed
 
 __all__ = ["COMMANDS", "make_app"]
 

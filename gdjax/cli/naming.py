@@ -8,7 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gdjax.run import Run
+    from gdjax.runs.run import Run
 
 __all__ = ["as_options", "options_of", "told"]
 

@@ -223,7 +223,7 @@ class OutputOptions:
 
     def check(self, *inputs: str | Path | None, checkpoint: Path | None = None) -> None:
         """Refuse an output or a checkpoint that cannot be written, before any work is done for it."""
-        from gdjax.checkpoint import previous
+        from gdjax.runs.checkpoint import previous
 
         known = (*inputs, self.config)
         if self.output is not None:

@@ -19,7 +19,7 @@ from gdjax.signals import leave_if_asked
 from gdjax.stream import Stream
 
 if TYPE_CHECKING:
-    from gdjax.run import Run
+    from gdjax.runs.run import Run
     from gdjax.tables import Table
 
 __all__ = ["predict"]

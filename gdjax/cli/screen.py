@@ -14,7 +14,7 @@ from gdjax.cli.output import console, counted, safe, table
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from gdjax.run import Run
+    from gdjax.runs.run import Run
 
 __all__ = ["formula", "show", "sparkline"]
 

@@ -30,7 +30,7 @@ from gdjax.errors import UsageError
 from gdjax.sweeping import ALL_ROWS, best_if_any
 
 if TYPE_CHECKING:
-    from gdjax.run import Run
+    from gdjax.runs.run import Run
 
 __all__ = ["sweep"]
 

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 from gdjax.cli.naming import told
 from gdjax.cli.options import OutputOptions
 from gdjax.cli.output import print_json, run_json
+from gdjax.engine.progress import shown
 from gdjax.errors import printable
-from gdjax.progress import shown
 from gdjax.signals import Stop, stop_at_edges
 from gdjax.sweeping import ALL_ROWS, best_if_any
 
 if TYPE_CHECKING:
-    from gdjax.run import Run
+    from gdjax.runs.run import Run
     from gdjax.tables import Table
 
 __all__ = ["exit_code", "train", "why_none"]

@@ -150,7 +150,7 @@ def _built_in(dtype: str | None, backend: str | None, kinks: str, seconds: float
 
 
 def _joined(reports: list[Report], kinks: str) -> Report:
-    from gdjax.verification.report import Report, worst
+    from gdjax.verification.telling.report import Report, worst
 
     dtypes = ", ".join(dict.fromkeys(r.dtype for r in reports))
     return Report(

@@ -11,11 +11,11 @@ import numpy as np
 from gdjax.errors import BackendError
 from gdjax.files import atomic_write
 from gdjax.formulas import Activation, Loss, activations, losses
+from gdjax.machine.versions import installed
 from gdjax.plots import svg, swept_name, varied
 from gdjax.report.mathml import formulas
-from gdjax.run import Run
+from gdjax.runs.run import Run
 from gdjax.sweeping import best_if_any
-from gdjax.versions import installed
 
 WORDS = {
     "converged": "It converged: the parameters are certified to be at the optimum, within the tolerance.",

@@ -13,7 +13,7 @@ from typing import Any
 from gdjax.errors import UsageError
 from gdjax.verification.custom_rules import verify_vjp
 from gdjax.verification.neurons import verify_formula, verify_neuron
-from gdjax.verification.report import Branch, Component, Finding, Input, Report, VerificationError
+from gdjax.verification.telling.report import Branch, Component, Finding, Input, Report, VerificationError
 from gdjax.verification.verify import checked
 
 __all__ = [

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from gdjax.verification.program import wide_floats
-from gdjax.verification.report import Finding
-from gdjax.verification.steering import as_given
+from gdjax.verification.inputs.steering import as_given
+from gdjax.verification.programs.program import wide_floats
 from gdjax.verification.subject import Broken, Subject
+from gdjax.verification.telling.report import Finding
 
 _STEPS = 2.0 ** -np.arange(4, 24, 2)
 # So many steps in a row must leave remainders in proportion to h, within this factor.

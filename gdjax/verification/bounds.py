@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from gdjax.verification.arithmetic import Truth, Uninterpreted
-from gdjax.verification.exact import Array
-from gdjax.verification.interpreter import Sides, Walk
-from gdjax.verification.program import Program
-from gdjax.verification.running import Running, RunningErrors, gamma
+from gdjax.verification.numbers.arithmetic import Truth, Uninterpreted
+from gdjax.verification.numbers.exact import Array
+from gdjax.verification.numbers.running import Running, RunningErrors, gamma
+from gdjax.verification.programs.interpreter import Sides, Walk
+from gdjax.verification.programs.program import Program
 
 # Any rounding that any formula may do, short of coming out on the other side of a comparison.
 _RESOLVED = {"every": True, "doubts": False, "rounded_constants": True}

@@ -10,20 +10,20 @@ from typing import Any
 
 import numpy as np
 
-from gdjax.verification import exact as ex
-from gdjax.verification.arithmetic import Meeting, NotSupported, Opaque, OutOfWork, Uninterpreted
 from gdjax.verification.bounds import Bound, Bounds
-from gdjax.verification.cases import MOST_TRANSCENDENTAL, Case, Cases
 from gdjax.verification.coverage import Coverage
-from gdjax.verification.domain import Domain, signed
-from gdjax.verification.exact import Array
+from gdjax.verification.inputs.cases import MOST_TRANSCENDENTAL, Case, Cases
+from gdjax.verification.inputs.domain import Domain, signed
+from gdjax.verification.inputs.steering import Steering
 from gdjax.verification.judge import LastDigits, Observation, judged, judged_exactly
+from gdjax.verification.numbers import exact as ex
+from gdjax.verification.numbers.arithmetic import Meeting, NotSupported, Opaque, OutOfWork, Uninterpreted
+from gdjax.verification.numbers.exact import Array
 from gdjax.verification.oracle import Answer, Oracle, values_of
-from gdjax.verification.program import Program
-from gdjax.verification.report import Finding, Input
-from gdjax.verification.steering import Steering
+from gdjax.verification.programs.program import Program
+from gdjax.verification.programs.tracers import as_jax
 from gdjax.verification.subject import Subject
-from gdjax.verification.tracers import as_jax
+from gdjax.verification.telling.report import Finding, Input
 from gdjax.verification.visit import Visit
 from gdjax.verification.work import Work
 

@@ -19,7 +19,7 @@ from gdjax.errors import UsageError
 
 if TYPE_CHECKING:
     from gdjax.neuron import Neuron
-    from gdjax.verification.report import Report
+    from gdjax.verification.telling.report import Report
 
 RESULT, PAGE, TEXT = "report.json", "report.html", "report.txt"
 EXIT_CODES = {"pass": 0, "fail": 1, "inconclusive": 3}
@@ -136,7 +136,7 @@ def _report(task: Task) -> Report:
 
     cost = load(task.cost, task.app_dir)
     if task.gradient is None or task.args is None:
-        from gdjax.custom import trust
+        from gdjax.verification.custom_formula import trust
         from gdjax.verification.neurons import verify_neuron
 
         neuron = _neuron(cost, task.cost)

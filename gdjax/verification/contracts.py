@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from gdjax.verification.cases import Case
-from gdjax.verification.exact import Array
-from gdjax.verification.report import Finding
+from gdjax.verification.inputs.cases import Case
+from gdjax.verification.numbers.exact import Array
 from gdjax.verification.subject import Broken, Outcome, Subject
+from gdjax.verification.telling.report import Finding
 
 
 def fail(message: str, where: str = "") -> Finding:

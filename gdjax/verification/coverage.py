@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from gdjax.verification.arithmetic import Meeting, Truth, Uninterpreted
-from gdjax.verification.domain import Domain
-from gdjax.verification.interpreter import Sides, Walk
-from gdjax.verification.interval import Interval, Intervals
-from gdjax.verification.program import Program
-from gdjax.verification.report import Branch
+from gdjax.verification.inputs.domain import Domain
+from gdjax.verification.numbers.arithmetic import Meeting, Truth, Uninterpreted
+from gdjax.verification.numbers.interval import Interval, Intervals
+from gdjax.verification.programs.interpreter import Sides, Walk
+from gdjax.verification.programs.program import Program
+from gdjax.verification.telling.report import Branch
 
 # Beyond this an unmet outcome would need numbers that no training meets.
 _WIDEST = 1e30

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gdjax.errors import UsageError
-from gdjax.verification.report import Report
+from gdjax.verification.telling.report import Report
 from gdjax.verification.verify import checked
 
 

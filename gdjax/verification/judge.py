@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from gdjax.verification import exact as ex
 from gdjax.verification.bounds import Bound
-from gdjax.verification.cases import Case
-from gdjax.verification.exact import Array, Exact
+from gdjax.verification.inputs.cases import Case
+from gdjax.verification.numbers import exact as ex
+from gdjax.verification.numbers.exact import Array, Exact
 from gdjax.verification.oracle import Answer
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from gdjax.verification.cases import MOST_POINTWISE, Case
 from gdjax.verification.check import Check
-from gdjax.verification.program import wide_floats
-from gdjax.verification.report import Finding, Report, worst
+from gdjax.verification.inputs.cases import MOST_POINTWISE, Case
+from gdjax.verification.programs.program import wide_floats
+from gdjax.verification.telling.report import Finding, Report, worst
 from gdjax.verification.verify import prepared, run
 
 _SHAPES = ("D", "", "N D", "N", "N")

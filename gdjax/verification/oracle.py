@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from gdjax.verification import exact as ex
-from gdjax.verification.arithmetic import Meeting, Truth
-from gdjax.verification.dual import Dual, Duals
-from gdjax.verification.exact import Array, Exact
-from gdjax.verification.interpreter import Sides, Walk
-from gdjax.verification.program import Program
+from gdjax.verification.numbers import exact as ex
+from gdjax.verification.numbers.arithmetic import Meeting, Truth
+from gdjax.verification.numbers.dual import Dual, Duals
+from gdjax.verification.numbers.exact import Array, Exact
+from gdjax.verification.programs.interpreter import Sides, Walk
+from gdjax.verification.programs.program import Program
 
 
 @dataclass(frozen=True)

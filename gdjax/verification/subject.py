@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from gdjax.files import physical_memory
-from gdjax.memory import out_of_memory
-from gdjax.verification.exact import Array
-from gdjax.verification.program import wide_floats
+from gdjax.machine.memory import out_of_memory
+from gdjax.verification.numbers.exact import Array
+from gdjax.verification.programs.program import wide_floats
 from gdjax.verification.work import CALL, Work
 
 

@@ -11,18 +11,19 @@ from typing import Any
 import numpy as np
 
 from gdjax.errors import UsageError
-from gdjax.verification import contracts, sizes
-from gdjax.verification import exact as ex
-from gdjax.verification.arithmetic import Uninterpreted
+from gdjax.verification import contracts
 from gdjax.verification.blackbox import taylor
-from gdjax.verification.cases import Case, Cases
 from gdjax.verification.check import Check
-from gdjax.verification.domain import Domain, inferred, named
-from gdjax.verification.exact import Array
-from gdjax.verification.failure import Failure
+from gdjax.verification.inputs import sizes
+from gdjax.verification.inputs.cases import Case, Cases
+from gdjax.verification.inputs.domain import Domain, inferred, named
+from gdjax.verification.inputs.steering import as_given
+from gdjax.verification.numbers import exact as ex
+from gdjax.verification.numbers.arithmetic import Uninterpreted
+from gdjax.verification.numbers.exact import Array
 from gdjax.verification.oracle import compares
-from gdjax.verification.report import Finding, Report, worst
-from gdjax.verification.steering import as_given
+from gdjax.verification.telling.failure import Failure
+from gdjax.verification.telling.report import Finding, Report, worst
 from gdjax.verification.work import Hung
 
 KINKS = ("zero", "subgradient", "jax")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gdjax.verification import contracts
-from gdjax.verification.arithmetic import Meeting, NotSupported, Opaque
-from gdjax.verification.cases import Case
+from gdjax.verification.inputs.cases import Case
+from gdjax.verification.numbers.arithmetic import Meeting, NotSupported, Opaque
 from gdjax.verification.oracle import Answer
 from gdjax.verification.subject import Broken
 

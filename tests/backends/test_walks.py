@@ -15,8 +15,8 @@ import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import gdjax
-from gdjax.blas import one_blas_thread
 from gdjax.formulas import Formula
+from gdjax.machine.blas import one_blas_thread
 from gdjax.neuron import Neuron
 from gdjax.protocol import Backend
 from gdjax.samples import Samples
@@ -330,7 +330,7 @@ def test_a_fit_keeps_narrow_data(kind: str, way: str, monkeypatch: pytest.Monkey
     y = np.maximum(wide @ np.float32([1, 2, -1]), 0)
     options: dict[str, Any] = {"groups": np.arange(300) // 100} if way == "groups" else {}
     if way == "folded":
-        monkeypatch.setattr("gdjax.slab.COPY_BYTES", 0)
+        monkeypatch.setattr("gdjax.engine.slab.COPY_BYTES", 0)
     else:
         options["standardize"] = False
     run = gdjax.fit(gdjax.Neuron(), X, y, backend=Watched("float32", narrow=True), **options)

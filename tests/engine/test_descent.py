@@ -5,8 +5,8 @@ import pytest
 
 import gdjax
 from gdjax import Neuron, Params, schedules
-from gdjax.batches import batch_indices
-from gdjax.slab import Slab
+from gdjax.data.batches import batch_indices
+from gdjax.engine.slab import Slab
 
 
 def data(rows=200, columns=3, seed=0):
@@ -462,7 +462,7 @@ def test_hessians_formed_one_by_one_tell_the_same(monkeypatch):
     bounds, bound = [], Slab.bound
     monkeypatch.setattr(Slab, "bound", lambda self: bounds.append(bound(self)) or bounds[-1])
     at_once = gdjax.sweep(Neuron("identity"), X, y, **given)
-    monkeypatch.setattr("gdjax.slab.MATRICES", 1)
+    monkeypatch.setattr("gdjax.engine.slab.MATRICES", 1)
     by_one = gdjax.sweep(Neuron("identity"), X, y, **given)
     assert at_once.condition[2] > 1e6 * at_once.condition[1]
     np.testing.assert_allclose(by_one.condition, at_once.condition, rtol=1e-6)

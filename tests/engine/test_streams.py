@@ -16,13 +16,13 @@ import pytest
 
 import gdjax
 from gdjax import Neuron
-from gdjax.batches import batch_indices
+from gdjax.data.batches import batch_indices
+from gdjax.data.moments import moments
+from gdjax.data.rows import Rows, StreamedRows
+from gdjax.data.spool import spooled
+from gdjax.engine.streaming import Streaming
 from gdjax.errors import DataError, UsageError
-from gdjax.moments import moments
-from gdjax.rows import Rows, StreamedRows
-from gdjax.spool import spooled
 from gdjax.stream import ArrayStream, Layout, Stream, ahead
-from gdjax.streaming import Streaming
 
 LIMIT = 1 << 20  # the least there is: blocks of 2,048 rows by 4
 
@@ -95,7 +95,7 @@ def test_moments_of_blocks_are_exact():
 
 def test_moments_are_about_a_row_that_counts(monkeypatch):
     """A fold may leave out the first blocks, and they may be far away."""
-    monkeypatch.setattr("gdjax.rows.BLOCK_ELEMENTS", 64)
+    monkeypatch.setattr("gdjax.data.rows.BLOCK_ELEMENTS", 64)
     X = np.where(np.arange(200) < 100, 1e8, 0.1)[:, None]
     weight = np.array([X[:, 0] < 1, X[:, 0] > 1], float)
     for samples in (Rows(X, X[:, 0], weight), Rows(X[None].repeat(2, 0), X[:, 0][None].repeat(2, 0), weight)):

@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 
 import gdjax
-from gdjax import Activation, Loss, Neuron, containment
+from gdjax import Activation, Loss, Neuron
 from gdjax.errors import GdjaxError, UsageError
+from gdjax.machine import containment
 from gdjax.verification.child import Task, verified
 
 rng = np.random.default_rng(2)

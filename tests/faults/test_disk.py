@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 
 import gdjax
-from gdjax import Neuron, Run, checkpoint, files, resuming, tables
+from gdjax import Neuron, Run, files, tables
 from gdjax.errors import FileError, GdjaxError
+from gdjax.runs import checkpoint, resuming
 
 rng = np.random.default_rng(6)
 X = rng.normal(size=(100, 2))

@@ -157,7 +157,7 @@ def test_a_callback_s_own_memory_error_is_its_own() -> None:
 
 @pytest.mark.parametrize("call", range(4))
 def test_it_may_run_out_in_any_look_at_the_neurons(call: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    from gdjax.slab import Slab
+    from gdjax.engine.slab import Slab
 
     options: dict[str, Any] = {"groups": KEYS, "backend": "numpy", "seed": 1, "standardize": False, "steps": 300}
     far = np.abs(X) + 5  # random starts are dead in about half of all seeds, so that neurons are started anew

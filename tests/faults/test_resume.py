@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 import gdjax
-from gdjax import Neuron, Params, Run, resuming, schedules
+from gdjax import Neuron, Params, Run, schedules
 from gdjax.errors import FileError, GdjaxError, UsageError
+from gdjax.runs import resuming
 
 rng = np.random.default_rng(8)
 X = rng.normal(size=(210, 3)) * [1.0, 5.0, 0.2] + [0.0, 2.0, 1.0]

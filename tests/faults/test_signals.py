@@ -19,10 +19,11 @@ import numpy as np
 import pytest
 
 import gdjax
-from gdjax import checkpoint, tables
+from gdjax import tables
 from gdjax.cli import main
 from gdjax.cli.options import OutputOptions
 from gdjax.cli.training import train
+from gdjax.runs import checkpoint
 from gdjax.signals import Stop, exit_codes, stop_at_edges
 
 STEPS = 6_000

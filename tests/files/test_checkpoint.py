@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gdjax import checkpoint
 from gdjax.errors import FileError
+from gdjax.runs import checkpoint
 
 
 def test_none_yet(tmp_path: Path) -> None:

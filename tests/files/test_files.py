@@ -153,7 +153,7 @@ def test_links_are_followed_and_permissions_are_the_usual(tmp_path: Path) -> Non
 
 KILLED = """
 import sys, numpy as np
-from gdjax import checkpoint
+from gdjax.runs import checkpoint
 state = checkpoint.read(sys.argv[1])
 step = 0 if state is None else state[1]["step"]
 while True:
@@ -165,7 +165,7 @@ while True:
 
 @pytest.mark.slow
 def test_kill_9_at_any_moment_loses_one_interval_at_most(tmp_path: Path) -> None:
-    from gdjax import checkpoint
+    from gdjax.runs import checkpoint
 
     path = tmp_path / "check"
     rng = np.random.default_rng(0)

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from gdjax import Neuron, UsageError, activations, losses
+from gdjax.expressions.fused import fused
 from gdjax.formulas import Formula
-from gdjax.fused import fused
 from gdjax.samples import weigh
 
 Z = np.array([-1e4, -800.0, -37.0, -2.5, -1.0, -(2.0**-20), 0.0, 2.0**-20, 0.3, 1.0, 2.5, 37.0, 700.0])

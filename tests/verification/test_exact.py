@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gdjax.verification import exact as ex
-from gdjax.verification import primitives
-from gdjax.verification.interpreter import NESTED
+from gdjax.verification.numbers import exact as ex
+from gdjax.verification.numbers.transcendental import FUNCTIONS
 from gdjax.verification.oracle import Oracle, values_of
-from gdjax.verification.program import Program
-from gdjax.verification.transcendental import FUNCTIONS
+from gdjax.verification.programs import primitives
+from gdjax.verification.programs.interpreter import NESTED
+from gdjax.verification.programs.program import Program
 
 FLOATS = st.floats(allow_nan=False, allow_infinity=False, width=64)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from gdjax.verification.running import LAMBDA, Running, RunningErrors
+from gdjax.verification.numbers.running import LAMBDA, Running, RunningErrors
 
 N = 10_000
 RAMP = np.arange(N) / N

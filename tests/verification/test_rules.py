@@ -13,9 +13,9 @@ import pytest
 from gradient_statistics import intensities, intensities_args, of_phases
 
 import gdjax
-from gdjax.verification import exact as ex
+from gdjax.verification.numbers import exact as ex
 from gdjax.verification.oracle import Oracle, values_of
-from gdjax.verification.program import Program
+from gdjax.verification.programs.program import Program
 from gdjax.verification.verify import prepared, run
 
 rng = np.random.default_rng(51)
@@ -185,7 +185,7 @@ def test_what_intervals_cannot_follow_may_be_anything() -> None:
 
     program = Program(cost, (0, 1, 2))
     from gdjax.verification.coverage import Coverage
-    from gdjax.verification.domain import NAMED
+    from gdjax.verification.inputs.domain import NAMED
 
     coverage = Coverage("cost", program)
     args = (np.ones(3), np.array([2, 0, 1]), np.ones(2))

@@ -18,12 +18,12 @@ from gradient_statistics import STATISTICS_BUGS, STATISTICS_RIGHT
 from gradient_unseen import UNSEEN_BUGS, UNSEEN_RIGHT
 
 import gdjax
-from gdjax.verification import exact as ex
-from gdjax.verification.cases import Cases
-from gdjax.verification.domain import inferred
+from gdjax.verification.inputs.cases import Cases
+from gdjax.verification.inputs.domain import inferred
+from gdjax.verification.inputs.sizes import parsed
+from gdjax.verification.numbers import exact as ex
 from gdjax.verification.oracle import values_of
-from gdjax.verification.program import Program
-from gdjax.verification.sizes import parsed
+from gdjax.verification.programs.program import Program
 from gdjax.verification.verify import checked, finished, prepared
 
 DTYPES = ("float64", "float32")
@@ -204,7 +204,7 @@ def test_small_errors_are_seen_where_the_gradient_cannot_be(problem: str, dtype:
 
 def alarms_of(seeds: range, rows: int, dtype: type) -> int:
     """False alarms on random data of many seeds, judged as one input each."""
-    from gdjax.verification.cases import Case
+    from gdjax.verification.inputs.cases import Case
 
     p = PROBLEMS["relu"]
     alarms = 0

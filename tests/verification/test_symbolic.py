@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gdjax.verification import exact as ex
 from gdjax.verification.neurons import built_in, neuron_cost
+from gdjax.verification.numbers import exact as ex
 from gdjax.verification.oracle import values_of
-from gdjax.verification.program import Program
+from gdjax.verification.programs.program import Program
 
 SPEC = (("D",), (), ("N", "D"), ("N",), ("N",))
 SIZES = (5, 2), (1, 1), (3, 3), (67, 3)

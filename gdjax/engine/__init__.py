@@ -1,0 +1,1 @@
+"""How a run is made: the one loop, and what it starts, judges and tells."""

@@ -1,0 +1,1 @@
+"""The process and its machine: cores, BLAS's threads, memory, what is installed."""

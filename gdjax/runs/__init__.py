@@ -1,0 +1,1 @@
+"""What a run is: its state, its results, its file and its checkpoints."""

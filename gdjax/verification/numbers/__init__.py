@@ -1,0 +1,1 @@
+"""Number systems that a formula is interpreted over: exact, dual, with bounds on rounding, intervals."""

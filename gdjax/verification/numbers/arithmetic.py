@@ -1,0 +1,145 @@
+"""What a number system must offer for formulas to be interpreted over it.
+
+The interpreters walk a formula once; the number system decides what comes out: exact values with derivatives
+(`dual`), rounding-error bounds (`running`), or ranges (`interval`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+
+from gdjax.verification.numbers.exact import Array
+from gdjax.verification.work import Work
+
+Number = Any
+
+
+class Uninterpreted(Exception):
+    """A function cannot be interpreted at some input; the message says why."""
+
+
+class NotSupported(Uninterpreted):
+    """A primitive or function that no rule covers; its name is the message."""
+
+
+class Opaque(Uninterpreted):
+    """The function neither traces nor runs on ducks."""
+
+
+class OutOfWork(Uninterpreted):
+    """One interpretation has done the work allowed to it."""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Booleans. `doubt` marks those that rounding may flip; `depends` says whether any input can change them."""
+
+    value: Array
+    doubt: Array | None = None
+    depends: bool = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.value.shape
+
+
+@dataclass
+class Meeting:
+    """One comparison as it was met: where, and what came out. `subtract` gives the difference of what it compared."""
+
+    site: str
+    op: str
+    subtract: Callable[[], Number]
+    value: Array
+    ties: Array
+
+    @cached_property
+    def difference(self) -> Number:
+        return self.subtract()
+
+
+@dataclass
+class Context:
+    """Where the interpreter stands, and who listens to the comparisons."""
+
+    site: str = ""
+    listener: Callable[[Meeting], None] | None = None
+    muted: bool = False
+    work: Work = field(default_factory=Work)
+    allowance: float = math.inf
+
+    def spend(self, seconds: float) -> None:
+        self.work.add(seconds)
+        self.allowance -= seconds
+        if self.allowance < 0:
+            raise OutOfWork("more work than one input may take")
+
+
+class Arithmetic(Protocol):
+    """Elementwise operations broadcast as NumPy's do."""
+
+    context: Context
+
+    @property
+    def constants(self) -> Hashable:
+        """What a constant's number depends on, besides its value; None where it is of one walk alone."""
+        ...
+
+    def const(self, array: Any) -> Number: ...
+    def shape(self, a: Number) -> tuple[int, ...]: ...
+    def add(self, a: Number, b: Number) -> Number: ...
+    def neg(self, a: Number) -> Number: ...
+    def mul(self, a: Number, b: Number) -> Number: ...
+    def div(self, a: Number, b: Number) -> Number: ...
+    def power(self, a: Number, b: Number) -> Number: ...
+    def unary(self, name: str, a: Number) -> Number: ...
+    def rounded(self, name: str, a: Number) -> Number: ...
+    def compare(self, op: str, a: Number, b: Number) -> Truth: ...
+    def select(self, truth: Truth, yes: Number, no: Number) -> Number: ...
+    def from_truth(self, truth: Truth) -> Number: ...
+    def is_nan(self, a: Number) -> Truth: ...
+    def is_finite(self, a: Number) -> Truth: ...
+    def take(self, a: Number, index: Array) -> Number: ...
+    def move(self, a: Number, move: Callable[[Array], Any]) -> Number: ...
+    def concat(self, arrays: Sequence[Number], axis: int) -> Number: ...
+    def sum(self, a: Number, axes: tuple[int, ...]) -> Number: ...
+    def matmul(self, a: Number, b: Number) -> Number: ...
+    def detach(self, a: Number) -> Number: ...
+    def concrete(self, a: Number) -> Array: ...
+    def order(self, a: Number, axis: int) -> Array: ...
+    def atan2(self, a: Number, b: Number) -> Number: ...
+
+
+COMPARISONS: dict[str, Callable[[Array, Array], Array]] = {
+    "gt": lambda greater, equal: greater,
+    "ge": lambda greater, equal: greater | equal,
+    "lt": lambda greater, equal: ~greater & ~equal,
+    "le": lambda greater, equal: ~greater,
+    "eq": lambda greater, equal: equal,
+    "ne": lambda greater, equal: ~equal,
+}
+
+
+def moved(arithmetic: Arithmetic, a: Number | Truth, move: Callable[[Array], Any]) -> Number | Truth:
+    """Apply a NumPy function that only moves entries about."""
+    if isinstance(a, Truth):
+        return taken(arithmetic, a, positions(a.shape, move))
+    return arithmetic.move(a, move)
+
+
+def positions(shape: tuple[int, ...], move: Callable[[Array], Any]) -> Array:
+    """Where the entries that it moves come from, in the flattened array."""
+    return np.asarray(move(np.arange(math.prod(shape)).reshape(shape)))
+
+
+def taken(arithmetic: Arithmetic, a: Number | Truth, index: Array) -> Number | Truth:
+    """The flattened entries at `index`."""
+    if isinstance(a, Truth):
+        return Truth(a.value.reshape(-1)[index], None if a.doubt is None else a.doubt.reshape(-1)[index], a.depends)
+    return arithmetic.take(a, index)

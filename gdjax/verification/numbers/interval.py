@@ -1,0 +1,224 @@
+"""Ranges: what a formula can reach when its inputs stay in given intervals.
+
+Used to prove that a side of a comparison cannot be met (a sum of squares below 0, a non-negative label below 0), which
+then does not count against coverage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from gdjax.verification.numbers.arithmetic import COMPARISONS, Context, NotSupported, Truth
+from gdjax.verification.numbers.exact import Array
+from gdjax.verification.numbers.transcendental import FUNCTIONS
+
+_RISING = {"exp", "exp2", "expm1", "log", "log1p", "log2", "log10", "sqrt", "cbrt", "sinh", "tanh", "asinh", "logistic"}
+_RISING |= {"erf", "asin", "atan", "atanh", "acosh", "erf_inv"}
+_FALLING = {"erfc", "rsqrt", "acos"}
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    low: Array
+    high: Array
+    depends: bool = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.low.shape
+
+
+@dataclass
+class Intervals:
+    """Interval arithmetic, without outward rounding: bounds at 0 come from signs, which rounding keeps."""
+
+    context: Context = field(default_factory=Context)
+    outcomes: dict[str, set[bool]] = field(default_factory=dict)
+
+    @property
+    def constants(self) -> Hashable:
+        return "interval"
+
+    def const(self, array: Any) -> Interval:
+        value = np.asarray(array).astype(np.float64)
+        return Interval(value, value)
+
+    def shape(self, a: Interval) -> tuple[int, ...]:
+        return a.low.shape
+
+    def add(self, a: Interval, b: Interval) -> Interval:
+        with np.errstate(all="ignore"):
+            low, high = a.low + b.low, a.high + b.high
+        return Interval(_plain(low, -np.inf), _plain(high, np.inf), a.depends or b.depends)
+
+    def neg(self, a: Interval) -> Interval:
+        return Interval(-a.high, -a.low, a.depends)
+
+    def mul(self, a: Interval, b: Interval) -> Interval:
+        if a is b:
+            return self._square(a)
+        with np.errstate(all="ignore"):
+            corners = [x * y for x in (a.low, a.high) for y in (b.low, b.high)]
+        corners = [np.where(np.isnan(c), 0.0, c) for c in np.broadcast_arrays(*corners)]
+        return Interval(np.min(corners, axis=0), np.max(corners, axis=0), a.depends or b.depends)
+
+    def _square(self, a: Interval) -> Interval:
+        with np.errstate(all="ignore"):
+            low, high = a.low * a.low, a.high * a.high
+        within = (a.low <= 0) & (a.high >= 0)
+        return Interval(np.where(within, 0.0, np.minimum(low, high)), np.maximum(low, high), a.depends)
+
+    def div(self, a: Interval, b: Interval) -> Interval:
+        with np.errstate(all="ignore"):
+            safe = (b.low > 0) | (b.high < 0)
+            inverse_low, inverse_high = 1 / b.high, 1 / b.low
+            open_low = np.where(b.low >= 0, np.where(np.isinf(b.high), 0.0, 1 / b.high), -np.inf)
+            low = np.where(safe, inverse_low, open_low)
+            high = np.where(safe, inverse_high, np.where(b.high <= 0, 0.0, np.inf))
+        return self.mul(a, Interval(np.asarray(low), np.asarray(high), b.depends))
+
+    def remainder(self, a: Interval, b: Interval) -> Interval:
+        """It has the sign of `a`, and is no larger than either."""
+        size = np.maximum(np.abs(b.low), np.abs(b.high))
+        low, high = np.maximum(np.minimum(a.low, 0.0), -size), np.minimum(np.maximum(a.high, 0.0), size)
+        return Interval(low, high, a.depends or b.depends)
+
+    def power(self, a: Interval, b: Interval) -> Interval:
+        exponents = np.unique(b.low)
+        if exponents.size == 1 and np.array_equal(b.low, b.high) and exponents[0] in (1.0, 2.0, 3.0, 4.0):
+            square = self._square(a)
+            return {1.0: a, 2.0: square, 3.0: self.mul(square, a), 4.0: self._square(square)}[float(exponents[0])]
+        shape = np.broadcast_shapes(a.shape, b.shape)
+        low = np.broadcast_to(np.where(a.low >= 0, 0.0, -np.inf), shape)
+        return Interval(low, np.full(shape, np.inf), a.depends or b.depends)
+
+    def unary(self, name: str, a: Interval) -> Interval:
+        if name not in FUNCTIONS:
+            raise NotSupported(name)
+        with np.errstate(all="ignore"):
+            low, high = FUNCTIONS[name].flt(a.low), FUNCTIONS[name].flt(a.high)
+        if name in _RISING:
+            return Interval(_plain(low, -np.inf), _plain(high, np.inf), a.depends)
+        if name in _FALLING:
+            return Interval(_plain(high, -np.inf), _plain(low, np.inf), a.depends)
+        bound = 1.0 if name in ("sin", "cos") else np.inf
+        floor = 1.0 if name == "cosh" else -bound
+        return Interval(np.full(a.shape, floor), np.full(a.shape, bound), a.depends)
+
+    def atan2(self, a: Interval, b: Interval) -> Interval:
+        shape = np.broadcast_shapes(a.shape, b.shape)
+        return Interval(np.full(shape, -np.pi), np.full(shape, np.pi), a.depends or b.depends)
+
+    def rounded(self, name: str, a: Interval) -> Interval:
+        function = {"floor": np.floor, "ceil": np.ceil, "trunc": np.trunc}.get(name, np.rint)
+        return Interval(function(a.low), function(a.high), a.depends)
+
+    def compare(self, op: str, a: Interval, b: Interval) -> Truth:
+        shape = np.broadcast_shapes(a.shape, b.shape)
+        with np.errstate(all="ignore"):
+            low, high = np.broadcast_to(a.low - b.high, shape), np.broadcast_to(a.high - b.low, shape)
+        can_true, can_false = self._reach(op, np.nan_to_num(low, nan=-np.inf), np.nan_to_num(high, nan=np.inf), a is b)
+        if (a.depends or b.depends) and not self.context.muted:
+            seen = self.outcomes.setdefault(self.context.site, set())
+            seen |= ({True} if can_true.any() else set()) | ({False} if can_false.any() else set())
+        return Truth(can_true, can_true & can_false, a.depends or b.depends)
+
+    def _reach(self, op: str, low: Array, high: Array, same: bool) -> tuple[Array, Array]:
+        """Whether it can be true, and whether it can be false, for a difference in [low, high]."""
+        if same:
+            fixed = bool(COMPARISONS[op](np.asarray(False), np.asarray(True)))
+            return np.full(low.shape, fixed), np.full(low.shape, not fixed)
+        greater, less, equal = high > 0, low < 0, (low <= 0) & (high >= 0)
+        true = {"gt": greater, "ge": high >= 0, "lt": less, "le": low <= 0, "eq": equal, "ne": greater | less}[op]
+        false = {"gt": low <= 0, "ge": less, "lt": high >= 0, "le": greater, "eq": greater | less, "ne": equal}[op]
+        return np.asarray(true), np.asarray(false)
+
+    def select(self, truth: Truth, yes: Interval, no: Interval) -> Interval:
+        doubt = np.zeros(truth.value.shape, bool) if truth.doubt is None else truth.doubt
+        low = np.where(doubt, np.minimum(yes.low, no.low), np.where(truth.value, yes.low, no.low))
+        high = np.where(doubt, np.maximum(yes.high, no.high), np.where(truth.value, yes.high, no.high))
+        return Interval(low, high, yes.depends or no.depends or truth.depends)
+
+    def from_truth(self, truth: Truth) -> Interval:
+        value = truth.value.astype(np.float64)
+        if truth.doubt is None:
+            return Interval(value, value, truth.depends)
+        return Interval(np.where(truth.doubt, 0.0, value), np.where(truth.doubt, 1.0, value), truth.depends)
+
+    def is_nan(self, a: Interval) -> Truth:
+        return Truth(np.zeros(a.shape, bool))
+
+    def is_finite(self, a: Interval) -> Truth:
+        return Truth(np.ones(a.shape, bool))
+
+    def take(self, a: Interval, index: Array) -> Interval:
+        return Interval(np.asarray(a.low.reshape(-1)[index]), np.asarray(a.high.reshape(-1)[index]), a.depends)
+
+    def move(self, a: Interval, move: Callable[[Array], Any]) -> Interval:
+        return Interval(np.asarray(move(a.low)), np.asarray(move(a.high)), a.depends)
+
+    def concat(self, arrays: Sequence[Interval], axis: int) -> Interval:
+        low = np.concatenate([a.low for a in arrays], axis)
+        return Interval(low, np.concatenate([a.high for a in arrays], axis), any(a.depends for a in arrays))
+
+    def sum(self, a: Interval, axes: tuple[int, ...]) -> Interval:
+        with np.errstate(all="ignore"):
+            low, high = np.sum(a.low, axis=axes), np.sum(a.high, axis=axes)
+        return Interval(_plain(low, -np.inf), _plain(high, np.inf), a.depends)
+
+    def matmul(self, a: Interval, b: Interval) -> Interval:
+        product = self.mul(
+            Interval(a.low[..., :, :, None], a.high[..., :, :, None], a.depends),
+            Interval(b.low[..., None, :, :], b.high[..., None, :, :], b.depends),
+        )
+        return self.sum(product, (product.low.ndim - 2,))
+
+    def detach(self, a: Interval) -> Interval:
+        return a
+
+    def anywhere(self, a: Interval, shape: tuple[int, ...]) -> Interval:
+        """Entries from anywhere in `a`."""
+        return Interval(np.full(shape, a.low.min()), np.full(shape, a.high.max()), a.depends)
+
+    def anything(self, aval: Any) -> Interval | Truth:
+        """What an operation without a rule may give."""
+        if aval.dtype == bool:
+            return Truth(np.ones(aval.shape, bool), np.ones(aval.shape, bool), True)
+        return Interval(np.full(aval.shape, -np.inf), np.full(aval.shape, np.inf), True)
+
+    def places(self, a: Interval, count: int) -> range:
+        """Which of so many branches an index may choose."""
+        low, high = np.clip([a.low, a.high], 0, count - 1)
+        return range(int(low), int(high) + 1)
+
+    def hull(self, values: Sequence[Interval | Truth]) -> Interval | Truth:
+        """What any of these may be."""
+        if len(values) == 1:
+            return values[0]
+        if all(isinstance(v, Truth) for v in values):
+            differ = np.logical_or.reduce([np.asarray(v.value) != np.asarray(values[0].value) for v in values])  # type: ignore[union-attr]
+            doubts = [np.zeros(v.shape, bool) if v.doubt is None else v.doubt for v in values]  # type: ignore[union-attr]
+            return Truth(values[0].value, np.logical_or.reduce([differ, *doubts]), any(v.depends for v in values))  # type: ignore[union-attr]
+        parts = [self.from_truth(v) if isinstance(v, Truth) else v for v in values]
+        low, high = np.min([p.low for p in parts], axis=0), np.max([p.high for p in parts], axis=0)
+        return Interval(np.asarray(low), np.asarray(high), True)
+
+    @staticmethod
+    def is_fixed(a: Interval) -> bool:
+        return np.array_equal(a.low, a.high)
+
+    def concrete(self, a: Interval) -> Array:
+        if self.is_fixed(a):
+            return a.low
+        raise NotSupported("an index that depends on data")
+
+    def order(self, a: Interval, axis: int) -> Array:
+        raise NotSupported("an order that depends on data")
+
+
+def _plain(x: Any, instead: float) -> Array:
+    return np.where(np.isnan(x), instead, x)

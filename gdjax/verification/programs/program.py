@@ -1,0 +1,158 @@
+"""A user's function, to be interpreted: by its jaxpr, or, written in NumPy, by running it on ducks."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from gdjax.verification.inputs.sizes import Spec
+from gdjax.verification.numbers.arithmetic import Context, Meeting, NotSupported, Opaque, OutOfWork
+from gdjax.verification.numbers.exact import Array
+from gdjax.verification.programs.duck import Duck
+from gdjax.verification.programs.interpreter import Sides, Walk
+from gdjax.verification.programs.symbolic import Symbolic
+from gdjax.verification.work import TRACE, Hung, Work
+
+Signature = tuple[Any, ...]
+
+
+def wide_floats(wide: bool) -> Any:
+    """JAX's float64 for the time of a call; else whatever the caller has set."""
+    import jax
+
+    return jax.enable_x64(True) if wide else contextlib.nullcontext()
+
+
+class Program:
+    """`function(*args)`, traced once for each combination of shapes and dtypes.
+
+    `varying` are the places of the arguments that are arrays; the others are passed as they are. `way` is "jaxpr",
+    "numpy" or "opaque" once something was run. What it costs goes to `work`. A function that asks nothing of its shapes
+    may name them in `spec`, and is traced once for all sizes.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        varying: Sequence[int],
+        wide: bool = True,
+        work: Work | None = None,
+        spec: Spec | None = None,
+    ) -> None:
+        self.function = function
+        self.wide = wide
+        self.work = Work() if work is None else work
+        self.varying = tuple(varying)
+        self.way: str | None = None
+        self.why = ""
+        self.spec = spec
+        self._traces: dict[Signature, Any] = {}
+        self._symbolic: Symbolic | None = None
+
+    def context(self, allowance: float, listener: Callable[[Meeting], None] | None = None) -> Context:
+        """For one interpretation that may do so much work, in nominal seconds."""
+        return Context(listener=listener, work=self.work, allowance=allowance)
+
+    def trace(self, args: Sequence[Any]) -> Any:
+        """The closed jaxpr at these shapes, or None where the function does not trace."""
+        import jax
+
+        key = signature(args)
+        if key in self._traces:
+            return self._traces[key]
+
+        def only_varying(*values: Any) -> Any:
+            whole = list(args)
+            for place, value in zip(self.varying, values, strict=True):
+                whole[place] = value
+            return self.function(*whole)
+
+        self.work.add(TRACE)
+        given = [np.asarray(args[i]) for i in self.varying]
+        with wide_floats(self.wide), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            traced = self._at_any_size(only_varying, given)
+            if traced is None:
+                try:
+                    traced = jax.make_jaxpr(only_varying)(*given)
+                except Exception as error:  # noqa: BLE001
+                    self.why = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        self._traces[key] = traced
+        return traced
+
+    def _at_any_size(self, function: Callable[..., Any], given: Sequence[Array]) -> Any:
+        """What the one trace for all sizes is at these, or None where there is none."""
+        if self.spec is None:
+            return None
+        try:
+            if self._symbolic is None:
+                self._symbolic = Symbolic(function, tuple(self.spec[i] for i in self.varying), given)
+            return self._symbolic.at(given)
+        except Exception:  # noqa: BLE001 - a user's code, or sizes that it computes with
+            self.spec = None
+            return None
+
+    def run(self, walk: Walk, args: Sequence[Any], inputs: Sequence[Sides]) -> list[Sides]:
+        """Outputs, flattened in order, for the sides of each varying argument.
+
+        Raises:
+            Opaque: it cannot be interpreted at all.
+            NotSupported: its jaxpr has a primitive without a rule.
+        """
+        if self.way in (None, "jaxpr"):
+            traced = self.trace(args)
+            if traced is not None:
+                self.way = "jaxpr"
+                return walk.run(traced, inputs)
+        if self.way == "opaque":
+            raise Opaque(self.why)
+        whole = list(args)
+        floats = [np.asarray(args[i]).dtype for i in self.varying if np.asarray(args[i]).dtype.kind == "f"]
+        walk.dtype = np.result_type(*floats) if floats else walk.dtype
+        for place, sides in zip(self.varying, inputs, strict=True):
+            whole[place] = Duck(walk, sides)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                out = self.function(*whole)
+            flat = _flatten(walk, out)
+        except (OutOfWork, Hung):
+            raise
+        except NotSupported as error:
+            if self.way == "numpy":
+                raise
+            self.way, self.why = "opaque", f"{error} is not covered"
+            raise Opaque(self.why) from error
+        except Exception as error:
+            if self.way == "numpy":
+                raise NotSupported(f"{type(error).__name__}: {error}") from error
+            self.way, self.why = "opaque", f"{self.why or type(error).__name__}"
+            raise Opaque(self.why) from error
+        self.way = "numpy"
+        return flat
+
+
+def _flatten(walk: Walk, out: Any) -> list[Sides]:
+    if isinstance(out, Duck):
+        return [out.sides]
+    if isinstance(out, dict):
+        return [sides for key in sorted(out) for sides in _flatten(walk, out[key])]
+    if isinstance(out, (tuple, list)):
+        return [sides for part in out for sides in _flatten(walk, part)]
+    return [walk.const(np.asarray(out, np.float64))]
+
+
+def signature(args: Sequence[Any]) -> Signature:
+    """What a trace depends on: shapes and dtypes of arrays, and everything else by value."""
+    parts: list[Any] = []
+    for a in args:
+        if isinstance(a, (np.ndarray, np.generic, float)):
+            array = np.asarray(a)
+            parts.append((array.shape, array.dtype.str))
+        else:
+            parts.append(repr(a) if isinstance(a, (int, str, bool, type(None), tuple)) else id(a))
+    return tuple(parts)

@@ -1,0 +1,84 @@
+"""A failure, told: the first wrong component, the wrong term, and a small counterexample as code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gdjax.verification.check import Check
+from gdjax.verification.judge import Observation
+from gdjax.verification.numbers import exact as ex
+from gdjax.verification.telling.blame import term
+from gdjax.verification.telling.report import Component
+from gdjax.verification.telling.shrink import code, shrunk
+
+_MOST_COMPONENTS = 64
+
+
+@dataclass(frozen=True)
+class Failure:
+    message: str
+    where: str
+    component: str
+    term: str | None
+    code: str
+    components: tuple[Component, ...]
+
+    @staticmethod
+    def of(check: Check, failures: Sequence[Observation], digits: Observation | None) -> Failure:
+        """Tell the smallest failure; `digits` is one that shows in the last digits only."""
+        smallest = digits or shrunk(check, min(failures, key=_size))
+        wrong = smallest.last if digits is not None else smallest.wrong
+        components, first = _components(check, smallest, wrong)
+        kinds = "in exact arithmetic" if smallest.formula else "in floats"
+        message = f"the gradient is wrong ({kinds}) at {len(failures)} of the inputs tried"
+        if digits is not None:
+            message = "the gradient is wrong in the last digits where every correct formula is exact"
+        return Failure(
+            message,
+            smallest.case.label,
+            first,
+            term(check, failures, digits is not None),
+            code(check, smallest),
+            tuple(components),
+        )
+
+
+def _size(observation: Observation) -> tuple[int, int, int]:
+    total = sum(int(np.size(a)) for a in observation.case.args)
+    return (total, int(observation.case.sampled), int(observation.formula))
+
+
+def _components(check: Check, observation: Observation, wrong: Sequence[Any]) -> tuple[list[Component], str]:
+    found: list[Component] = []
+    first = ""
+    for k, place in enumerate(check.cases.wrt):
+        out, close = observation.outputs[k], observation.exact[k]
+        fractions = ex.to_fractions(observation.answer.gradient[k])
+        for index in np.ndindex(close.shape):
+            suffix = "".join(f"[{i}]" for i in index)
+            name = f"gradient[{k}]{suffix} (d cost / d {check.names[place]}{suffix})"
+            bad = bool(wrong[k][index])
+            if bad and not first:
+                first = name
+            if len(found) < _MOST_COMPONENTS or (bad and not any(c.wrong for c in found)):
+                found.append(
+                    Component(
+                        name, float(out[index]), _text(fractions[index]), float(close[index]),
+                        _ulp(float(observation.error[k][index]), float(close[index]), check.cases.dtype), bad,
+                    )
+                )  # fmt: skip
+    return found, first
+
+
+def _text(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 40 else repr(float(value))
+
+
+def _ulp(error: float, exact: float, dtype: Any) -> float:
+    with np.errstate(all="ignore"):
+        return float(error / np.spacing(np.abs(dtype(exact))))
