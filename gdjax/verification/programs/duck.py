@@ -33,7 +33,8 @@ _VIEWS = {
     "flipud", "atleast_1d", "atleast_2d", "rot90", "matrix_transpose",
 }  # fmt: skip
 Function = Callable[..., Any]
-_FUNCTIONS: dict[str, Function] = {}
+FUNCTIONS: dict[str, Function] = {}
+"""What answers a function of NumPy, by its name: `numpy_functions` fills it."""
 
 
 class Duck(NDArrayOperatorsMixin):
@@ -92,10 +93,10 @@ class Duck(NDArrayOperatorsMixin):
         out = kwargs.pop("out", None)
         kwargs.pop("dtype", None)
         if method == "reduce":
-            return _reduce(self.walk, name, inputs[0], **kwargs)
+            return reduce(self.walk, name, inputs[0], **kwargs)
         if method != "__call__" or kwargs:
             raise NotSupported(f"numpy.{name}.{method}")
-        result = _ufunc(self.walk, name, inputs)
+        result = applied_ufunc(self.walk, name, inputs)
         return result if out is None else _into(out[0], result, name)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
@@ -103,12 +104,12 @@ class Duck(NDArrayOperatorsMixin):
         out = kwargs.pop("out", None)
         if any(key in ("where", "initial") and value is not np._NoValue for key, value in kwargs.items()):
             raise NotSupported(f"numpy.{name} with where= or initial=")
-        known = _FUNCTIONS.get(name)
+        known = FUNCTIONS.get(name)
         if known is not None:
             result = known(self.walk, *args, **kwargs)
             return result if out is None else _into(out, result, name)
         if name in _MOVES or name in _VIEWS:
-            array = _lift(self.walk, args[0])
+            array = lift(self.walk, args[0])
             way = array.view if name in _VIEWS else array.move
             return way(lambda x: function(x, *args[1:], **kwargs))
         raise NotSupported(f"numpy.{name}")
@@ -172,10 +173,10 @@ class Duck(NDArrayOperatorsMixin):
     def __setitem__(self, key: Any, value: Any) -> None:
         if isinstance(key, Duck):
             mask = key
-            self.assign(_where(self.walk, mask, value, self).sides)
+            self.assign(FUNCTIONS["where"](self.walk, mask, value, self).sides)
             return
         index = np.arange(self.size).reshape(self.shape)
-        value = _lift(self.walk, value)
+        value = lift(self.walk, value)
         target = index[key]
         spread = value.move(lambda x: np.broadcast_to(x, np.shape(target)))
         index[key] = self.size + np.arange(np.size(target)).reshape(np.shape(target))
@@ -215,34 +216,34 @@ class Duck(NDArrayOperatorsMixin):
         return self.view(lambda x: np.squeeze(x, axis))
 
     def dot(self, other: Any) -> Duck:
-        return _dot(self.walk, self, other)
+        return FUNCTIONS["dot"](self.walk, self, other)
 
     def sum(self, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False) -> Duck:
-        return _sum(self.walk, self, axis, keepdims=keepdims)
+        return FUNCTIONS["sum"](self.walk, self, axis, keepdims=keepdims)
 
     def mean(self, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False) -> Duck:
-        return _mean(self.walk, self, axis, keepdims=keepdims)
+        return FUNCTIONS["mean"](self.walk, self, axis, keepdims=keepdims)
 
     def max(self, axis: Any = None, out: Any = None, keepdims: bool = False) -> Duck:
-        return _reduce(self.walk, "maximum", self, axis=axis, keepdims=keepdims)
+        return reduce(self.walk, "maximum", self, axis=axis, keepdims=keepdims)
 
     def min(self, axis: Any = None, out: Any = None, keepdims: bool = False) -> Duck:
-        return _reduce(self.walk, "minimum", self, axis=axis, keepdims=keepdims)
+        return reduce(self.walk, "minimum", self, axis=axis, keepdims=keepdims)
 
     def prod(self, axis: Any = None, **kwargs: Any) -> Duck:
-        return _reduce(self.walk, "multiply", self, axis=axis)
+        return reduce(self.walk, "multiply", self, axis=axis)
 
     def any(self, axis: Any = None, **kwargs: Any) -> Duck:
-        return _reduce(self.walk, "logical_or", self, axis=axis)
+        return reduce(self.walk, "logical_or", self, axis=axis)
 
     def all(self, axis: Any = None, **kwargs: Any) -> Duck:
-        return _reduce(self.walk, "logical_and", self, axis=axis)
+        return reduce(self.walk, "logical_and", self, axis=axis)
 
     def clip(self, low: Any = None, high: Any = None) -> Duck:
-        return _clip(self.walk, self, low, high)
+        return FUNCTIONS["clip"](self.walk, self, low, high)
 
     def var(self, axis: Any = None, ddof: int = 0) -> Duck:
-        return _var(self.walk, self, axis, ddof=ddof)
+        return FUNCTIONS["var"](self.walk, self, axis, ddof=ddof)
 
 
 class _Float:
@@ -290,11 +291,11 @@ def _concrete(key: Any) -> Any:
     return key.walk.sides[0].concrete(first).astype(np.int64)
 
 
-def _lift(walk: Walk, x: Any) -> Duck:
+def lift(walk: Walk, x: Any) -> Duck:
     if isinstance(x, Duck):
         return x
     if isinstance(x, (list, tuple)) and any(isinstance(e, Duck) for e in x):
-        return _stack(walk, x)
+        return FUNCTIONS["stack"](walk, x)
     return Duck(walk, walk.const(x))
 
 
@@ -308,23 +309,24 @@ def _caller() -> str:
     return "?"
 
 
-def _ufunc(walk: Walk, name: str, inputs: Any) -> Duck:
-    args = [_lift(walk, x) for x in inputs]
+def applied_ufunc(walk: Walk, name: str, inputs: Any) -> Duck:
+    args = [lift(walk, x) for x in inputs]
     if name == "matmul":
-        return _matmul(walk, *args)
+        return FUNCTIONS["matmul"](walk, *args)
     if name == "reciprocal":
-        return _ufunc(walk, "divide", (1.0, args[0]))
+        return applied_ufunc(walk, "divide", (1.0, args[0]))
     if name == "logaddexp":
         high = np.maximum(args[0], args[1])
         return high + np.log1p(np.exp(-abs(args[0] - args[1])))
     if name == "clip":
-        return _clip(walk, *args)
+        return FUNCTIONS["clip"](walk, *args)
     if name == "heaviside":
-        return _where(walk, args[0] > 0, 1.0, _where(walk, args[0] < 0, 0.0, args[1]))
+        return FUNCTIONS["where"](walk, args[0] > 0, 1.0, FUNCTIONS["where"](walk, args[0] < 0, 0.0, args[1]))
     if name == "log_expit":
         return np.minimum(args[0], 0.0) - np.log1p(np.exp(-abs(args[0])))
     if name == "xlogy":
-        return _where(walk, args[0] == 0, 0.0, args[0] * np.log(_where(walk, args[0] == 0, 1.0, args[1])))
+        where = FUNCTIONS["where"]
+        return where(walk, args[0] == 0, 0.0, args[0] * np.log(where(walk, args[0] == 0, 1.0, args[1])))
     primitive = _UFUNCS.get(name)
     if primitive is None:
         raise NotSupported(f"numpy.{name}")
@@ -335,7 +337,7 @@ def _ufunc(walk: Walk, name: str, inputs: Any) -> Duck:
     return result if result.shape == broadcast else result.move(lambda x: np.broadcast_to(x, broadcast))
 
 
-def _axes(axis: Any, ndim: int) -> tuple[int, ...]:
+def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
     if axis is None:
         return tuple(range(ndim))
     return tuple(sorted(i % ndim for i in (axis if isinstance(axis, tuple) else (axis,))))
@@ -347,320 +349,10 @@ _REDUCTIONS = {
 }  # fmt: skip
 
 
-def _reduce(walk: Walk, name: str, a: Any, axis: Any = 0, keepdims: bool = False, **kwargs: Any) -> Duck:
-    a = _lift(walk, a)
-    axes = _axes(axis, a.ndim)
+def reduce(walk: Walk, name: str, a: Any, axis: Any = 0, keepdims: bool = False, **kwargs: Any) -> Duck:
+    a = lift(walk, a)
+    axes = axes_of(axis, a.ndim)
     if name not in _REDUCTIONS or {k for k, v in kwargs.items() if v not in (None, np._NoValue, True)}:
         raise NotSupported(f"numpy.{name}.reduce")
     result = Duck(walk, walk.apply(_REDUCTIONS[name], {"axes": axes}, a.sides)) if axes else a
     return result.move(lambda x: np.expand_dims(x, axes)) if keepdims is True else result
-
-
-def _function(*names: str) -> Callable[[Function], Function]:
-    def register(function: Function) -> Function:
-        for name in names:
-            _FUNCTIONS[name] = function
-        return function
-
-    return register
-
-
-@_function("sum")
-def _sum(
-    walk: Walk, a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, **kw: Any
-) -> Duck:
-    return _reduce(walk, "add", a, axis=axis, keepdims=keepdims)
-
-
-@_function("mean")
-def _mean(
-    walk: Walk, a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, **kw: Any
-) -> Duck:
-    a = _lift(walk, a)
-    count = int(np.prod([a.shape[i] for i in _axes(axis, a.ndim)], dtype=np.int64))
-    return _sum(walk, a, axis, keepdims=keepdims) / count
-
-
-@_function("average")
-def _average(walk: Walk, a: Any, axis: Any = None, weights: Any = None, **kw: Any) -> Duck:
-    if weights is None:
-        return _mean(walk, a, axis)
-    a, weights = _lift(walk, a), _lift(walk, weights)
-    if a.shape != weights.shape:
-        raise NotSupported("numpy.average with weights of another shape")
-    return _sum(walk, a * weights, axis) / _sum(walk, weights, axis)
-
-
-@_function("var")
-def _var(walk: Walk, a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: int = 0, **kw: Any) -> Duck:
-    a = _lift(walk, a)
-    count = int(np.prod([a.shape[i] for i in _axes(axis, a.ndim)], dtype=np.int64))
-    centred = a - _mean(walk, a, axis, keepdims=True)
-    return _sum(walk, centred * centred, axis) / (count - ddof)
-
-
-@_function("std")
-def _std(walk: Walk, a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: int = 0, **kw: Any) -> Duck:
-    return np.sqrt(_var(walk, a, axis, ddof=ddof))
-
-
-@_function("max", "amax")
-def _amax(walk: Walk, a: Any, axis: Any = None, **kw: Any) -> Duck:
-    return _reduce(walk, "maximum", a, axis=axis, keepdims=kw.get("keepdims", False))
-
-
-@_function("min", "amin")
-def _amin(walk: Walk, a: Any, axis: Any = None, **kw: Any) -> Duck:
-    return _reduce(walk, "minimum", a, axis=axis, keepdims=kw.get("keepdims", False))
-
-
-@_function("prod")
-def _prod(walk: Walk, a: Any, axis: Any = None, **kw: Any) -> Duck:
-    return _reduce(walk, "multiply", a, axis=axis)
-
-
-@_function("any")
-def _any(walk: Walk, a: Any, axis: Any = None, **kw: Any) -> Duck:
-    return _reduce(walk, "logical_or", a, axis=axis)
-
-
-@_function("all")
-def _all(walk: Walk, a: Any, axis: Any = None, **kw: Any) -> Duck:
-    return _reduce(walk, "logical_and", a, axis=axis)
-
-
-@_function("count_nonzero")
-def _count_nonzero(walk: Walk, a: Any, axis: Any = None, **kw: Any) -> Duck:
-    return _sum(walk, (_lift(walk, a) != 0).astype(np.float64), axis)
-
-
-@_function("where")
-def _where(walk: Walk, condition: Any, yes: Any = None, no: Any = None) -> Duck:
-    if yes is None:
-        raise NotSupported("numpy.where with one argument")
-    mask, a, b = _lift(walk, condition), _lift(walk, yes), _lift(walk, no)
-    sides = tuple(truth(A, v) for A, v in zip(walk.sides, mask.sides, strict=True))
-    shape = np.broadcast_shapes(mask.shape, a.shape, b.shape)
-    result = Duck(walk, walk.apply("select_n", {}, sides, b.sides, a.sides))
-    return result if result.shape == shape else result.move(lambda x: np.broadcast_to(x, shape))
-
-
-@_function("clip")
-def _clip(walk: Walk, a: Any, low: Any = None, high: Any = None, **kw: Any) -> Duck:
-    low, high = kw.get("min", low), kw.get("max", high)
-    result = _lift(walk, a)
-    if low is not None:
-        result = _ufunc(walk, "maximum", (result, low))
-    return result if high is None else _ufunc(walk, "minimum", (result, high))
-
-
-@_function("dot", "inner")
-def _dot(walk: Walk, a: Any, b: Any, out: Any = None) -> Duck:
-    a, b = _lift(walk, a), _lift(walk, b)
-    if a.ndim == 0 or b.ndim == 0:
-        return a * b
-    return _matmul(walk, a, b)
-
-
-@_function("vdot")
-def _vdot(walk: Walk, a: Any, b: Any) -> Duck:
-    return _matmul(walk, _lift(walk, a).ravel(), _lift(walk, b).ravel())
-
-
-@_function("outer")
-def _outer(walk: Walk, a: Any, b: Any) -> Duck:
-    return _lift(walk, a).ravel()[:, None] * _lift(walk, b).ravel()[None, :]
-
-
-@_function("matmul")
-def _matmul(walk: Walk, a: Any, b: Any) -> Duck:
-    a, b = _lift(walk, a), _lift(walk, b)
-    if a.ndim > 2 or b.ndim > 2:
-        raise NotSupported("numpy.matmul of more than two dimensions")
-    contract = ((a.ndim - 1,), (max(b.ndim - 2, 0),))
-    return Duck(walk, walk.apply("dot_general", {"dimension_numbers": (contract, ((), ()))}, a.sides, b.sides))
-
-
-@_function("einsum")
-def _einsum(walk: Walk, subscripts: str, *operands: Any, **kw: Any) -> Duck:
-    spec = subscripts.replace(" ", "")
-    if "." in spec:
-        raise NotSupported("numpy.einsum with an ellipsis")
-    inputs, _, output = spec.partition("->")
-    terms = inputs.split(",")
-    if not _:
-        output = "".join(sorted(c for c in set(inputs) - {","} if inputs.count(c) == 1))
-    letters = output + "".join(sorted(set(inputs) - set(output) - {","}))
-    product: Any = 1.0
-    for term, operand in zip(terms, operands, strict=True):
-        if len(set(term)) != len(term):
-            raise NotSupported("numpy.einsum with a repeated letter")
-        kept = [c for c in letters if c in term]
-        moved = _lift(walk, operand).transpose([term.index(c) for c in kept])
-        product = product * moved[tuple(slice(None) if c in term else None for c in letters)]
-    axes = tuple(range(len(output), len(letters)))
-    return _reduce(walk, "add", product, axis=axes) if axes else product
-
-
-@_function("tensordot")
-def _tensordot(walk: Walk, a: Any, b: Any, axes: Any = 2) -> Duck:
-    a, b = _lift(walk, a), _lift(walk, b)
-    if isinstance(axes, int):
-        left, right = tuple(range(a.ndim - axes, a.ndim)), tuple(range(axes))
-    else:
-        left, right = ((x,) if isinstance(x, int) else tuple(x) for x in axes)
-    return Duck(walk, walk.apply("dot_general", {"dimension_numbers": ((left, right), ((), ()))}, a.sides, b.sides))
-
-
-@_function("concatenate")
-def _concatenate(walk: Walk, arrays: Any, axis: Any = 0, **kw: Any) -> Duck:
-    ducks = [_lift(walk, a) for a in arrays]
-    if axis is None:
-        ducks, axis = [d.ravel() for d in ducks], 0
-    return Duck(walk, walk.apply("concatenate", {"dimension": axis % ducks[0].ndim}, *(d.sides for d in ducks)))
-
-
-@_function("stack")
-def _stack(walk: Walk, arrays: Any, axis: int = 0, **kw: Any) -> Duck:
-    return _concatenate(walk, [_lift(walk, a).move(lambda x: np.expand_dims(x, axis)) for a in arrays], axis)
-
-
-@_function("hstack")
-def _hstack(walk: Walk, arrays: Any, **kw: Any) -> Duck:
-    ducks = [_lift(walk, a).move(np.atleast_1d) for a in arrays]
-    return _concatenate(walk, ducks, 0 if ducks[0].ndim == 1 else 1)
-
-
-@_function("vstack")
-def _vstack(walk: Walk, arrays: Any, **kw: Any) -> Duck:
-    return _concatenate(walk, [_lift(walk, a).move(np.atleast_2d) for a in arrays], 0)
-
-
-@_function("column_stack")
-def _column_stack(walk: Walk, arrays: Any) -> Duck:
-    ducks = [_lift(walk, a) for a in arrays]
-    return _concatenate(walk, [d if d.ndim == 2 else d[:, None] for d in ducks], 1)
-
-
-@_function("append")
-def _append(walk: Walk, a: Any, values: Any, axis: Any = None) -> Duck:
-    ducks = [_lift(walk, a), _lift(walk, values)]
-    return _concatenate(walk, [d.ravel() for d in ducks] if axis is None else ducks, axis or 0)
-
-
-@_function("split", "array_split")
-def _array_split(walk: Walk, a: Any, sections: Any, axis: int = 0) -> list[Duck]:
-    a = _lift(walk, a)
-    pieces = np.array_split(np.arange(a.shape[axis]), sections)
-    return [a.move(lambda x, p=p: np.take(x, p, axis)) for p in pieces]
-
-
-@_function("zeros_like", "empty_like")
-def _zeros_like(walk: Walk, a: Any, **kw: Any) -> Duck:
-    return _lift(walk, np.zeros(kw.get("shape") or _lift(walk, a).shape))
-
-
-@_function("ones_like")
-def _ones_like(walk: Walk, a: Any, **kw: Any) -> Duck:
-    return _lift(walk, np.ones(_lift(walk, a).shape))
-
-
-@_function("full_like")
-def _full_like(walk: Walk, a: Any, value: Any, **kw: Any) -> Duck:
-    shape = _lift(walk, a).shape
-    return _lift(walk, value).move(lambda x: np.broadcast_to(x, shape))
-
-
-@_function("copy")
-def _copy(walk: Walk, a: Any, **kw: Any) -> Duck:
-    return _lift(walk, a).copy()
-
-
-@_function("shape")
-def _shape(walk: Walk, a: Any) -> tuple[int, ...]:
-    return _lift(walk, a).shape
-
-
-@_function("size")
-def _size(walk: Walk, a: Any, axis: Any = None) -> int:
-    a = _lift(walk, a)
-    return a.size if axis is None else a.shape[axis]
-
-
-@_function("ndim")
-def _ndim(walk: Walk, a: Any) -> int:
-    return _lift(walk, a).ndim
-
-
-@_function("cumsum")
-def _cumsum(walk: Walk, a: Any, axis: Any = None, **kw: Any) -> Duck:
-    a = _lift(walk, a)
-    a = a.ravel() if axis is None else a
-    return Duck(walk, walk.apply("cumsum", {"axis": (axis or 0) % a.ndim}, a.sides))
-
-
-@_function("diff")
-def _diff(walk: Walk, a: Any, n: int = 1, axis: int = -1, **kw: Any) -> Duck:
-    a = _lift(walk, a)
-    for _ in range(n):
-        size = a.shape[axis]
-        ends = np.arange(1, size), np.arange(size - 1) if size else np.arange(0)
-        late, early = (a.move(lambda x, kept=kept: np.take(x, kept, axis)) for kept in ends)
-        a = late - early
-    return a
-
-
-@_function("trace")
-def _trace(walk: Walk, a: Any, **kw: Any) -> Duck:
-    return _sum(walk, _lift(walk, a).move(np.diagonal), -1)
-
-
-@_function("cholesky")
-def _cholesky(walk: Walk, a: Any, **kw: Any) -> Duck:
-    return Duck(walk, walk.apply("cholesky", {}, _lift(walk, a).sides))
-
-
-@_function("solve")
-def _solve(walk: Walk, a: Any, b: Any) -> Duck:
-    a, b = _lift(walk, a), _lift(walk, b)
-    right = b if b.ndim > 1 else b[:, None]
-    found = Duck(walk, walk.apply("solve", {}, a.sides, right.sides))
-    return found if b.ndim > 1 else found[:, 0]
-
-
-@_function("inv")
-def _inv(walk: Walk, a: Any) -> Duck:
-    a = _lift(walk, a)
-    return _solve(walk, a, np.broadcast_to(np.eye(a.shape[-1]), a.shape))
-
-
-@_function("det")
-def _det(walk: Walk, a: Any) -> Duck:
-    return Duck(walk, walk.apply("determinant", {}, _lift(walk, a).sides))
-
-
-@_function("slogdet")
-def _slogdet(walk: Walk, a: Any) -> tuple[Duck, Duck]:
-    found = _det(walk, a)
-    square = found * found  # asks nothing about its sign
-    return found / np.sqrt(square), np.log(square) / 2
-
-
-@_function("nan_to_num")
-def _nan_to_num(walk: Walk, a: Any, **kw: Any) -> Duck:
-    return _lift(walk, a)
-
-
-@_function("real_if_close", "asarray", "ascontiguousarray")
-def _same(walk: Walk, a: Any, **kw: Any) -> Duck:
-    return _lift(walk, a)
-
-
-@_function("norm")
-def _norm(walk: Walk, a: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Duck:
-    a = _lift(walk, a)
-    if ord == 1 and a.ndim == 1:
-        return _sum(walk, abs(a))
-    if ord not in (None, 2, "fro") or (ord == 2 and a.ndim > 1 and axis is None):
-        raise NotSupported(f"numpy.linalg.norm with ord={ord}")
-    return np.sqrt(_sum(walk, a * a, axis, keepdims=keepdims))

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from gdjax.verification import linear_algebra, windows  # noqa: F401 - they add their rules
 from gdjax.verification.numbers.arithmetic import Arithmetic, NotSupported, Truth
 from gdjax.verification.programs.primitives import MIXING, RULES, SIDELESS, number, truth
 from gdjax.verification.work import OPERATION

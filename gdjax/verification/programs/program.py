@@ -12,6 +12,7 @@ import numpy as np
 from gdjax.verification.inputs.sizes import Spec
 from gdjax.verification.numbers.arithmetic import Context, Meeting, NotSupported, Opaque, OutOfWork
 from gdjax.verification.numbers.exact import Array
+from gdjax.verification.programs import numpy_functions  # noqa: F401 - ducks answer them
 from gdjax.verification.programs.duck import Duck
 from gdjax.verification.programs.interpreter import Sides, Walk
 from gdjax.verification.programs.symbolic import Symbolic

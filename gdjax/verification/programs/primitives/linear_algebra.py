@@ -12,7 +12,7 @@ import numpy as np
 
 from gdjax.verification.numbers.arithmetic import Arithmetic, moved
 from gdjax.verification.numbers.exact import Array
-from gdjax.verification.programs.primitives import Value, number, rule
+from gdjax.verification.programs.primitives.registry import Value, number, rule
 from gdjax.verification.work import OPERATION
 
 

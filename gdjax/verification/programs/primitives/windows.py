@@ -10,7 +10,9 @@ import numpy as np
 
 from gdjax.verification.numbers.arithmetic import Arithmetic, NotSupported, moved
 from gdjax.verification.numbers.exact import Array
-from gdjax.verification.programs.primitives import Value, extreme, number, rule, scattered
+from gdjax.verification.programs.primitives.moves import scattered
+from gdjax.verification.programs.primitives.reductions import extreme
+from gdjax.verification.programs.primitives.registry import Value, number, rule
 
 
 def placed(
