@@ -212,6 +212,21 @@ def test_a_cost_is_taken_at_its_word() -> None:
     assert 1e-10 < abs(slope / true - 1) < 3e-9
 
 
+def test_the_comparisons_of_a_user_s_own_determinant_are_branches() -> None:
+    """Only those that JAX's make of pivots are none."""
+
+    @jax.jit
+    def det(w):
+        return jnp.sum(jnp.where(w > 2, w * w, 4 * w - 4))
+
+    def cost(w, b):
+        return det(w) + b * b
+
+    report = gdjax.verify(cost, jax.grad(cost, (0, 1)), (np.array([1.0, 3.0]), np.float64(0.5)))
+    assert report.verdict == "pass", str(report)
+    assert any(branch.site.startswith("gt") for branch in report.coverage if branch.of == "cost")
+
+
 def test_sizes_that_take_too_long_are_left_out() -> None:
     """The others are judged, and the report says from which size on."""
 

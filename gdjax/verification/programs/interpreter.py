@@ -117,7 +117,7 @@ class Walk:
             return out if isinstance(out, list) else [out]
         path = f"{path}{step.place}"
         if name in NESTED:
-            with self._quiet(params["called"] in _SIGNS):
+            with self._quiet(params["quiet"]):
                 return self.run(params[NESTED[name]], values, f"{path}/")
         if name == "scan":
             return self._scan(params, values, path)
@@ -211,8 +211,6 @@ class Walk:
         return [tuple(side[0] for side in column) for column in zip(*outs, strict=True)]
 
 
-# JAX's determinants count the signs of pivots: what they give is smooth wherever it is not 0.
-_SIGNS = {"slogdet", "det"}
 _DECIDING = {"eq", "ne", "lt", "le", "gt", "ge", "max", "min", "abs", "sign", "clamp"}
 
 
@@ -234,11 +232,18 @@ class Step:
         name = eqn.primitive.name
         params = {**eqn.params, "name": name}
         if name in NESTED:
-            params["called"] = eqn.params.get("name")
+            params["quiet"] = _counts_signs(eqn.params[NESTED[name]])
         if name in ("div", "convert_element_type"):
             params["integer"] = eqn.invars[0].aval.dtype.kind in "iu"
         site = f"{place}:{name}{_line(eqn)}" if name in _DECIDING else ""
         return cls(place, name, params, tuple(eqn.invars), tuple(eqn.outvars), site)
+
+
+def _counts_signs(closed: Any) -> bool:
+    """Whether it is a determinant of JAX's: smooth wherever it is not 0, for all that it counts signs of pivots."""
+    info = getattr(getattr(closed, "jaxpr", closed), "debug_info", None)
+    name, _, place = str(getattr(info, "func_src_info", "")).partition(" at ")
+    return name in ("slogdet", "det") and "/jax/_src/numpy/" in place.replace("\\", "/")
 
 
 _LIVE: dict[int, tuple[Any, list[Step]]] = {}
