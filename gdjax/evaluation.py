@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from gdjax.data.arrays import floating, real
-from gdjax.data.checked import near_one, no_stream
+from gdjax.data.checked import near_one
 from gdjax.discovery import DEFAULT
 from gdjax.discovery import backend as find_backend
 from gdjax.errors import DataError, UsageError
@@ -43,8 +43,6 @@ def cost_and_gradient(
     >>> float(cost), gradient.weights.tolist(), float(gradient.bias)
     (1.0, [4.0], 2.0)
     """
-    if isinstance(X, Stream):
-        raise no_stream()
     narrow = isinstance(getattr(X, "dtype", None), np.dtype) and floating(X.dtype) and X.dtype.itemsize <= 4
     engine = find_backend(backend, ("float32" if narrow else "float64") if isinstance(backend, str) else None)
     try:
@@ -84,7 +82,7 @@ def cost_and_gradient(
 
 def _put(engine: Backend, x: Any, name: str, ndim: int) -> Any:
     """`x` on the backend, row by row, so that its layout changes no bit; integers become its dtype."""
-    if isinstance(x, np.ndarray) or not hasattr(x, "dtype"):
+    if isinstance(x, np.ndarray | Stream) or not hasattr(x, "dtype"):
         x = np.asarray(real(x, name, ndim), order="C")
         return engine.asarray(x if x.dtype.kind == "f" else x.astype(np.float64))
     return engine.asarray(x)

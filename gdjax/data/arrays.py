@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from gdjax.errors import DataError
+from gdjax.stream import Stream
 
 
 def floating(dtype: np.dtype) -> bool:
@@ -53,6 +54,8 @@ def real(x: Any, name: str, ndim: int, columns: Sequence[str] | None = None) -> 
     Raises:
         DataError: it is none.
     """
+    if isinstance(x, Stream):
+        raise DataError(f"{name}: a stream of samples is for fit, sweep, compare and predict alone: pass arrays")
     if hasattr(x, "toarray"):
         raise DataError(f"{name}: a sparse {type(x).__name__}: pass {name.rpartition(' ')[2]}.toarray()")
     try:

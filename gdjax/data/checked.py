@@ -87,9 +87,7 @@ def check(
     Raises:
         DataError: wrong shapes or kinds; without `groups`, any value that cannot be trained on.
     """
-    if isinstance(X, Stream):
-        if memory_limit is None:
-            raise no_stream(what)
+    if isinstance(X, Stream) and memory_limit is not None:
         for name, given in (("y", y), ("sample_weight", sample_weight)):
             if given is not None:
                 raise DataError(f"{what}{name}: a stream of samples brings its own: leave it out")
@@ -143,11 +141,6 @@ def check(
         for at, text in faults:
             bad.setdefault(int(key_codes.code[at]), text)
     return Data(_own(X), _own(y), weight, key_codes, names, row, bad, targets=targets)
-
-
-def no_stream(what: str = "") -> DataError:
-    """The error where samples must be arrays."""
-    return DataError(f"{what}X: a stream of samples is for fit, sweep, compare and predict alone: pass arrays")
 
 
 def _streamed(X: Stream, formula: Formula, what: str, targets: np.ndarray | None = None) -> Data:
