@@ -26,7 +26,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
 import gdjax
-from gdjax.engine.loop import judging, slab
+from gdjax.engine import judging, slab
 from gdjax.errors import DataError, UsageError
 from gdjax.sklearn import GroupedRegressor, NeuronClassifier, NeuronRegressor
 

@@ -59,7 +59,7 @@ def test_numba_starts_without_scipy_and_finds_blas_later() -> None:
 import sys
 import numba, numpy as np
 import gdjax
-gdjax.fit(gdjax.Neuron(), np.eye(3), np.ones(3), backend="numba")
+gdjax.fit(gdjax.Neuron(), np.eye(3), np.arange(3.0), backend="numba")
 assert "numba.np.arraymath" in sys.modules
 assert "scipy.linalg" not in sys.modules
 print(numba.njit(lambda a, b: a @ b)(np.eye(2), np.ones(2)))

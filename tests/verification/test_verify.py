@@ -340,7 +340,7 @@ def test_a_gradient_without_memory_is_not_called_wrong(module: Path) -> None:
     (module / "hungry.py").write_text("import numpy as np\ndef gradient(w, b, X, y):\n    return np.ones(10**13)\n")
     done = verified(Task("mine:cost", "hungry:gradient", "mine:example", str(module)), memory_limit=4 << 30)
     assert done.verdict == "inconclusive"
-    assert "its process is limited to 4,294,967,296 bytes of address space; raise it, by --memory-limit" in done.text
+    assert "the limit on its process is 4,294,967,296 bytes of address space; raise it, by --memory-limit" in done.text
 
 
 def test_the_fixture(tmp_path: Path) -> None:
