@@ -69,10 +69,10 @@ class Bounds:
                 resolved = errors(program, **_RESOLVED)
                 if name == "gradient":
                     ideal = self._ideal(args, exact)
-                    tight = [np.where(ok, p, s) for ok, p, s in zip(ideal, plain, slack, strict=True)]
+                    constants = self._constants(args, exact)
                     tight = [
-                        t + np.where(ok, 0.0, c)
-                        for t, ok, c in zip(tight, ideal, self._constants(args, exact), strict=True)
+                        np.where(ok, p, _with(p, s, c))
+                        for ok, p, s, c in zip(ideal, plain, slack, constants, strict=True)
                     ]
                     if not all(np.isfinite(t).all() for t in tight):
                         tight, resolved = self._finite_elsewhere(errors, tight, resolved)
@@ -151,6 +151,13 @@ class Bounds:
         A = RunningErrors(self.dtype, context=program.context(self.limit), **model)
         outs = program.run(Walk([A]), args, running_inputs(args, program.varying))
         return [A.from_truth(out) if isinstance(out, Truth) else out for (out,) in outs]
+
+
+def _with(plain: Array, slack: Array, constants: Array) -> Array:
+    """`slack`, which beyond `plain` has the gradient's own constants, with as much more as the cost's move: a constant
+    of both, rounded twice, is one difference."""
+    with np.errstate(invalid="ignore"):
+        return np.where(np.isfinite(slack), np.maximum(slack, plain + constants), slack)
 
 
 def running_inputs(args: Sequence[Any], varying: Sequence[int]) -> list[Sides]:
