@@ -183,6 +183,16 @@ def test_a_frame_of_other_order_is_matched_by_name(kind: str) -> None:
         run.continue_(few, Y, steps=40)
 
 
+@pytest.mark.parametrize("kind", FRAMES)
+def test_a_frame_is_read_by_position_where_the_names_of_a_fit_are_not_its_own(kind: str) -> None:
+    """They were given, or made up for an array."""
+    table = frame(kind, {name: X[:, j] for j, name in enumerate(NAMES)})
+    for given, options in ((table, {"features": ["p", "q", "r"]}), (X, {})):
+        judged = fit(given, Y, validation=(table, Y), steps=200, backend="numpy", **options)
+        held = fit(X, Y, validation=(X, Y), steps=200, backend="numpy")
+        assert judged.validation_cost == held.validation_cost
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

@@ -1,5 +1,6 @@
 """What users pass as arrays: arrays of any kind, lists and data frames, with masked and missing values."""
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -76,6 +77,8 @@ def real(x: Any, name: str, ndim: int, columns: Sequence[str] | None = None) -> 
 
 def _of_objects(array: np.ndarray, name: str, columns: Sequence[str] | None) -> np.ndarray:
     """In float64, None and pandas' NA as NaN."""
+    with contextlib.suppress(TypeError, ValueError):
+        return array.astype(np.float64)  # NA aside, which is looked for at each entry
     flat = array.reshape(-1)
     missing = np.array([type(value).__name__ == "NAType" for value in flat], bool).reshape(array.shape)
     try:

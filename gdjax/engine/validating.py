@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from gdjax.data.arrays import selected
+from gdjax.data.arrays import column_names, selected
 from gdjax.data.checked import Data, check
 from gdjax.data.groups import factorize, lookup
 from gdjax.engine.descent import Validation
@@ -23,13 +23,11 @@ def validating(given: Any, problem: Problem, data: Data) -> Validation | None:
     if not isinstance(given, (tuple, list)) or len(given) != (2 if data.groups is None else 3):
         need = "(X, y)" if data.groups is None else "(X, y, groups)"
         raise UsageError(f"validation must be {need}")
-    extra = check(
-        selected(given[0], data.features, "validation: "),
-        given[1],
-        problem.neuron.formula,
-        features=data.features,
-        what="validation: ",
-    )
+    X = given[0]
+    # names that were given to the fit, or made up, say nothing of a frame's
+    if not set(column_names(X) or ()).isdisjoint(data.features):
+        X = selected(X, data.features, "validation: ")
+    extra = check(X, given[1], problem.neuron.formula, features=data.features, what="validation: ")
     if extra.X.shape[1] != data.X.shape[1]:
         raise DataError(f"validation: X has {extra.X.shape[1]} columns and the fit's has {data.X.shape[1]}")
     if data.groups is None:

@@ -41,10 +41,13 @@ def previous(path: str | os.PathLike[str]) -> Path:
 
 
 def is_one(path: Path) -> bool:
-    """Whether the file at ``path`` is a checkpoint, whole or damaged: one that may be replaced."""
+    """Whether the file at ``path`` is a checkpoint, whole or damaged, or holds nothing: one that may be replaced."""
     with open_regular(path) as (file, size):
-        length = int.from_bytes(file.read(8), "little")
+        begin = file.read(8)
+        length = int.from_bytes(begin, "little")
         header = file.read(max(map(len, _HEADS)))
+        if not (begin + header).strip(b"\0"):  # as a machine that lost its power leaves a file
+            return True
         if not header.startswith(_HEADS):
             return False
         header += file.read(max(0, min(length, size) - len(header)))

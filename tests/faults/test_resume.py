@@ -260,6 +260,14 @@ def test_a_strangers_file_beside_the_checkpoint_is_left_as_it_is(tmp_path: Path,
     assert {file: file.read_bytes() for file in tmp_path.iterdir()} == held
 
 
+@pytest.mark.parametrize("held", [b"", bytes(4096)], ids=["empty", "zeros"])
+def test_a_file_that_holds_nothing_beside_the_checkpoint_is_no_strangers(tmp_path: Path, held: bytes) -> None:
+    path = tmp_path / "c"
+    call("nesterov", "numpy", steps=100, checkpoint=path)
+    (tmp_path / "c.previous").write_bytes(held)
+    assert not differing(call("nesterov", "numpy", checkpoint=path), call("nesterov", "numpy"))
+
+
 def test_what_cannot_be_told_from_a_strangers_file_is_set_aside(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

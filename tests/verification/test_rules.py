@@ -106,6 +106,63 @@ def numpy_likelihood(m: Any, c: Any, y: Any) -> Any:
     return 0.5 * r @ np.linalg.solve(K, r) + 0.5 * np.linalg.slogdet(K)[1] + np.trace(np.linalg.inv(K))
 
 
+def spd(a: Any) -> Any:
+    return a @ a.T + 5 * jnp.eye(len(a))
+
+
+FACTORED = {
+    "inv": lambda a: jnp.sum(jnp.linalg.inv(a + 9 * jnp.eye(len(a))) ** 2),
+    "cholesky": lambda a: jnp.sum(jnp.log(jnp.diag(jnp.linalg.cholesky(spd(a))))),
+    "solve": lambda a: jnp.sum(jax.scipy.linalg.cho_solve(jax.scipy.linalg.cho_factor(spd(a)), a[0])),
+    "logpdf": lambda a: jax.scipy.stats.multivariate_normal.logpdf(a[0], a[1], spd(a)),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", FACTORED)
+def test_a_wrong_gradient_that_is_not_seen_fails_through_a_factorisation(name: str, dtype: str) -> None:
+    """Of code that cannot be traced any operation may round, but no constant that it lays out: else a pivot may be 0,
+    every bound is infinite, and nothing is compared."""
+    cost = FACTORED[name]
+    gradient = jax.grad(cost)
+    place = (rng.integers(-8, 9, (3, 3)) / 4 + 0.125).astype(dtype)
+
+    def scaled(factor: float) -> str:
+        def opaque(a):
+            return (np.asarray(gradient(a)) * a.dtype.type(factor),)
+
+        return gdjax.verify(cost, opaque, (place,), wrt=(0,), dtype=dtype, seconds=1.0).verdict
+
+    assert [scaled(factor) for factor in (1.0, 2.0)] == ["pass", "fail"]
+
+
+NUMPYS = {
+    "diff from a number": lambda x: np.diff(x, prepend=0.5),
+    "diff to an array, along rows": lambda x: np.diff(x, 2, axis=1, append=x[:, :1]),
+    "trace of a diagonal aside": lambda x: np.trace(x, offset=1),
+    "trace of other axes": lambda x: np.trace(x[:, :, None] * x[:, None, :], axis1=1, axis2=2),
+    "trace of matrices": lambda x: np.linalg.trace(x[:, :, None] * x[:, None, :], offset=-1),
+    "upper cholesky": lambda x: np.linalg.cholesky(x @ x.T + np.eye(len(x)), upper=True),
+}
+
+
+@pytest.mark.parametrize("name", NUMPYS)
+def test_arguments_of_numpys_functions_are_heeded(name: str) -> None:
+    program = Program(NUMPYS[name], (0,))
+    (found,) = values_of(program, (A[0],))
+    assert program.way == "numpy"
+    np.testing.assert_allclose(ex.to_float(found), NUMPYS[name](A[0]), rtol=1e-12)
+
+
+def test_truths_in_doubt_join_along_any_axis() -> None:
+    def cost(x):
+        both = jnp.concatenate([x, x], axis=1)
+        return jnp.sum(jnp.where(jnp.concatenate([x > 0, x < 1], axis=1), 1.0, 2.0) * both**2)
+
+    report = gdjax.verify(cost, lambda x: (jax.grad(cost)(x),), (np.ones((2, 2)) / 8,), wrt=(0,), seconds=1.0)
+    assert report.verdict == "pass", str(report)
+
+
 def test_numpys_linear_algebra_is_followed() -> None:
     args = (np.array([0.5, -1.0, 2.0]), np.float64(1.5), np.array([1.0, 2.0, -0.5]))
 

@@ -103,7 +103,7 @@ class RunningErrors:
         if self.dtype != np.float64:
             with np.errstate(over="ignore"):
                 rough |= value.astype(self.dtype).astype(np.float64) != value
-        if self.every:
+        if self.every and depends:  # code counts with integers, and lays out constants, exactly
             rough |= value != 0
         rounding = np.where(rough, self.unit * (size + error), 0.0)
         small = (size < 4 * self.tiny) & ((size > 0) | (rest != 0))

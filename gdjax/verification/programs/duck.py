@@ -104,7 +104,8 @@ class Duck(NDArrayOperatorsMixin):
         out = kwargs.pop("out", None)
         if any(key in ("where", "initial") and value is not np._NoValue for key, value in kwargs.items()):
             raise NotSupported(f"numpy.{name} with where= or initial=")
-        known = FUNCTIONS.get(name)
+        # NumPy's linear algebra has a trace of its own
+        known = FUNCTIONS.get(f"{function.__module__}.{name}", FUNCTIONS.get(name))
         if known is not None:
             result = known(self.walk, *args, **kwargs)
             return result if out is None else _into(out, result, name)

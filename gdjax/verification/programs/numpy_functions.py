@@ -257,24 +257,34 @@ def _cumsum(walk: Walk, a: Any, axis: Any = None, **kw: Any) -> Duck:
 
 
 @function_of_numpy("diff")
-def _diff(walk: Walk, a: Any, n: int = 1, axis: int = -1, **kw: Any) -> Duck:
+def _diff(walk: Walk, a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Duck:
     a = lift(walk, a)
+    edge = tuple(1 if i == axis % a.ndim else size for i, size in enumerate(a.shape))
+    ends = [None if end is None else lift(walk, end) for end in (prepend, append)]
+    first, last = (np.broadcast_to(end, edge) if end is not None and not end.ndim else end for end in ends)
+    a = _concatenate(walk, [part for part in (first, a, last) if part is not None], axis)
     for _ in range(n):
         size = a.shape[axis]
-        ends = np.arange(1, size), np.arange(size - 1) if size else np.arange(0)
-        late, early = (a.move(lambda x, kept=kept: np.take(x, kept, axis)) for kept in ends)
+        places = np.arange(1, size), np.arange(size - 1) if size else np.arange(0)
+        late, early = (a.move(lambda x, kept=kept: np.take(x, kept, axis)) for kept in places)
         a = late - early
     return a
 
 
 @function_of_numpy("trace")
-def _trace(walk: Walk, a: Any, **kw: Any) -> Duck:
-    return _sum(walk, lift(walk, a).move(np.diagonal), -1)
+def _trace(walk: Walk, a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Duck:
+    return _sum(walk, lift(walk, a).move(lambda x: np.diagonal(x, offset, axis1, axis2)), -1)
+
+
+@function_of_numpy("numpy.linalg.trace")
+def _trace_of_matrices(walk: Walk, a: Any, *, offset: int = 0) -> Duck:
+    return _trace(walk, a, offset, -2, -1)
 
 
 @function_of_numpy("cholesky")
-def _cholesky(walk: Walk, a: Any, **kw: Any) -> Duck:
-    return Duck(walk, walk.apply("cholesky", {}, lift(walk, a).sides))
+def _cholesky(walk: Walk, a: Any, *, upper: bool = False) -> Duck:
+    lower = Duck(walk, walk.apply("cholesky", {}, lift(walk, a).sides))
+    return lower.move(lambda x: np.swapaxes(x, -1, -2)) if upper else lower
 
 
 @function_of_numpy("solve")

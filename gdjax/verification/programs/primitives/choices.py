@@ -27,22 +27,6 @@ for _name in ("eq", "ne", "lt", "le", "gt", "ge"):
     RULES[_name] = _compare(_name)
 
 
-@rule("max")
-def _max(A: Arithmetic, p: dict[str, Any], a: Value, b: Value) -> Value:
-    if isinstance(a, Truth):
-        return either(A, p, a, b)
-    a, b = number(A, a), number(A, b)
-    return A.select(A.compare("gt", a, b), a, b)
-
-
-@rule("min")
-def _min(A: Arithmetic, p: dict[str, Any], a: Value, b: Value) -> Value:
-    if isinstance(a, Truth):
-        return both(A, p, a, b)
-    a, b = number(A, a), number(A, b)
-    return A.select(A.compare("lt", a, b), a, b)
-
-
 @rule("abs")
 def _abs(A: Arithmetic, p: dict[str, Any], a: Value) -> Value:
     a = number(A, a)
@@ -107,6 +91,19 @@ def both(A: Arithmetic, p: dict[str, Any], a: Value, b: Value) -> Value:
 def either(A: Arithmetic, p: dict[str, Any], a: Value, b: Value) -> Value:
     a, b = truth(A, a), truth(A, b)
     return Truth(a.value | b.value, doubts(a, b), a.depends or b.depends)
+
+
+def _extreme(op: str, of_truths: Rule) -> Rule:
+    def apply(A: Arithmetic, p: dict[str, Any], a: Value, b: Value) -> Value:
+        if isinstance(a, Truth):
+            return of_truths(A, p, a, b)
+        a, b = number(A, a), number(A, b)
+        return A.select(A.compare(op, a, b), a, b)
+
+    return apply
+
+
+RULES["max"], RULES["min"] = _max, _min = _extreme("gt", either), _extreme("lt", both)
 
 
 @rule("xor")

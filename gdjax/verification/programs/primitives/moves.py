@@ -66,9 +66,10 @@ def _split(A: Arithmetic, p: dict[str, Any], a: Value) -> list[Value]:
 @rule("concatenate")
 def concatenated(A: Arithmetic, p: dict[str, Any], *arrays: Value) -> Value:
     if all(isinstance(a, Truth) for a in arrays):
-        doubt = None
+        doubt: Array | None = None
         if any(a.doubt is not None for a in arrays):
-            doubt = np.concatenate([doubts(a, a) if a.doubt is not None else np.zeros(a.shape, bool) for a in arrays])
+            parts: list[Any] = [doubts(a, a) if a.doubt is not None else np.zeros(a.shape, bool) for a in arrays]
+            doubt = np.concatenate(parts, p["dimension"])
         value = np.concatenate([a.value for a in arrays], p["dimension"])
         return Truth(value, doubt, any(a.depends for a in arrays))
     return A.concat([number(A, a) for a in arrays], p["dimension"])
