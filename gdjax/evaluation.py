@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from gdjax.data.arrays import floating, real
-from gdjax.data.checked import near_one
+from gdjax.data.checked import near_one, row_weights
 from gdjax.discovery import DEFAULT
 from gdjax.discovery import backend as find_backend
 from gdjax.errors import DataError, UsageError
@@ -61,13 +61,8 @@ def cost_and_gradient(
     if not len(X):
         raise DataError("X has no row: pass at least one sample")
     theta = np.concatenate([np.atleast_2d(weights), np.atleast_1d(bias)[:, None]], axis=1)
-    weight = np.ones(len(X))
-    if sample_weight is not None:
-        weight = real(sample_weight, "sample_weight", 1).astype(np.float64)
-    if weight.shape != y.shape or not (np.isfinite(weight).all() and (weight >= 0).all() and weight.any()):
-        raise DataError(f"sample_weight must be {len(X)} finite numbers >= 0, not all 0")
-    weight = near_one(weight)[None]
-    samples = Samples(X, y, engine.asarray(weight), engine.asarray(weight.sum(axis=1)))
+    weight = np.ones(len(X)) if sample_weight is None else near_one(row_weights(sample_weight, len(X)))
+    samples = Samples(X, y, engine.asarray(weight[None]), engine.asarray(weight.sum(keepdims=True)))
     cost, gradient = engine.cost_and_gradient(neuron.formula, engine.asarray(theta), samples)
     # on the host: outside its own calls a backend may know no float64
     w = theta[:, :-1]

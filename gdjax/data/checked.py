@@ -113,16 +113,14 @@ def check(
     elif len(names) != X.shape[1]:
         raise DataError(f"{what}features names {len(names)} columns and X has {X.shape[1]}: pass one name a column")
     if memory_limit is not None and groups is None and X.nbytes > memory_limit:
-        given = None if sample_weight is None else near_one(_weights(sample_weight, len(X), what))
+        given = None if sample_weight is None else near_one(row_weights(sample_weight, len(X), what))
         return _streamed(ArrayStream(X, y, given, names, memory_limit), formula, what, targets)
-    weight = np.ones(len(X)) if sample_weight is None else _weights(sample_weight, len(X), what)
+    weight = np.ones(len(X)) if sample_weight is None else row_weights(sample_weight, len(X), what, groups is not None)
     key_codes = None if groups is None else group(groups, len(X))
     bad: dict[int, str] = {}
     kept = weight > 0
     row = None
     if not kept.all():
-        if key_codes is None and not kept.any():
-            raise DataError(f"{what}sample_weight: all are 0: at least one row must count")
         if key_codes is not None:
             alive = np.bincount(key_codes.code[kept], minlength=len(key_codes.keys))
             bad.update({int(g): "all its rows have weight 0" for g in np.nonzero(alive == 0)[0]})
@@ -226,7 +224,8 @@ def _own(array: np.ndarray) -> np.ndarray:
     return np.array(array, array.dtype.newbyteorder("="), order="C", copy=True)
 
 
-def _weights(given: Any, rows: int, what: str) -> np.ndarray:
+def row_weights(given: Any, rows: int, what: str = "", grouped: bool = False) -> np.ndarray:
+    """(N,) finite weights >= 0, not all 0 but where rows are `grouped`: a group's are its own failure."""
     weight = real(given, f"{what}sample_weight", 1).astype(np.float64)
     if len(weight) != rows:
         raise DataError(f"{what}sample_weight has {len(weight)} values for {rows} rows: pass one a row")
@@ -234,6 +233,8 @@ def _weights(given: Any, rows: int, what: str) -> np.ndarray:
     if wrong.any():
         at = int(np.argmax(wrong))
         raise DataError(f"{what}sample_weight = {weight[at]:g} at row {at}: weights must be finite and >= 0")
+    if not (grouped or weight.any()):
+        raise DataError(f"{what}sample_weight: all are 0: at least one row must count")
     return weight
 
 
