@@ -72,10 +72,12 @@ class Stream(ABC):
         features: D names.
         layout: how the rows lie.
         direct: whether blocks are read as they lie at the source, so that a copy of them would be read no faster.
+        heaviest: the largest weight; None where it is not known, and a fit looks for it by a pass more.
     """
 
     ndim = 2
     direct = False
+    heaviest: float | None = None
     shape: tuple[int, int]
     dtype: np.dtype
     features: tuple[str, ...]
@@ -206,6 +208,7 @@ class ArrayStream(Stream):
     ) -> None:
         self._arrays, self.features = (X, y, weight), features
         self.dtype, self._block = X.dtype, block_rows(X.shape[1], X.itemsize, memory_limit)
+        self.heaviest = 1.0 if weight is None else float(weight.max(initial=0.0))
         starts = range(0, len(X), self._block)
         if weight is None:
             rows = [min(self._block, len(X) - start) for start in starts]
@@ -225,10 +228,11 @@ class ArrayStream(Stream):
 
 
 class CheckedStream(Stream):
-    """`source`, each of whose blocks goes through `check`, which raises, until a pass has been all through it."""
+    """`source` under weights times 2^`exponent`; its blocks go through `check`, which raises, until a pass has been all
+    through it."""
 
-    def __init__(self, source: Stream, check: Callable[[Block], None]) -> None:
-        self._source, self._check = source, check
+    def __init__(self, source: Stream, check: Callable[[Block], None], exponent: int) -> None:
+        self._source, self._check, self._exponent = source, check, exponent
         self._clean = False
         self.shape, self.dtype, self.features, self.layout = source.shape, source.dtype, source.features, source.layout
         self.direct = source.direct
@@ -239,12 +243,15 @@ class CheckedStream(Stream):
             for block in blocks:
                 if not self._clean:
                     self._check(block)
-                yield block
+                yield self._weighed(block)
         self._clean = True
 
     def piece(self, number: int) -> Iterator[Block]:
         """See `Stream.piece`."""
-        return self._source.piece(number)
+        return map(self._weighed, self._source.piece(number))
+
+    def _weighed(self, block: Block) -> Block:
+        return block._replace(weight=np.ldexp(block.weight, self._exponent)) if self._exponent else block
 
 
 def ahead(items: Generator[Item], depth: int = AHEAD) -> Generator[Item]:

@@ -113,7 +113,7 @@ def check(
     elif len(names) != X.shape[1]:
         raise DataError(f"{what}features names {len(names)} columns and X has {X.shape[1]}: pass one name a column")
     if memory_limit is not None and groups is None and X.nbytes > memory_limit:
-        given = None if sample_weight is None else near_one(row_weights(sample_weight, len(X), what))
+        given = None if sample_weight is None else row_weights(sample_weight, len(X), what)
         return _streamed(ArrayStream(X, y, given, names, memory_limit), formula, what, targets)
     weight = np.ones(len(X)) if sample_weight is None else row_weights(sample_weight, len(X), what, groups is not None)
     key_codes = None if groups is None else group(groups, len(X))
@@ -152,7 +152,11 @@ def _streamed(X: Stream, formula: Formula, what: str, targets: np.ndarray | None
             raise DataError(what + faults[0][1])
 
     none = np.zeros(0)
-    checked = CheckedStream(spooled(X), check)
+    source = spooled(X)
+    heaviest = source.heaviest
+    if heaviest is None:
+        heaviest = max(float(block.weight.max(initial=0.0)) for block in source.read())
+    checked = CheckedStream(source, check, _to_one(heaviest))
     return Data(np.zeros((0, X.shape[1]), X.dtype), none, none, None, X.features, None, {}, checked, targets)
 
 
@@ -244,10 +248,15 @@ def near_one(weight: np.ndarray, code: np.ndarray | None = None) -> np.ndarray:
     A cost is a mean, so no bit of it changes; but sums of weights near the ends of a dtype would overflow, or be 0.
     """
     if code is None:
-        return np.ldexp(weight, 1 - np.frexp(weight.max(initial=0.0))[1])
+        return np.ldexp(weight, _to_one(weight.max(initial=0.0)))
     most = np.zeros(code.max(initial=0) + 1)
     np.maximum.at(most, code, weight)
-    return np.ldexp(weight, 1 - np.frexp(most)[1][code])
+    return np.ldexp(weight, _to_one(most)[code])
+
+
+def _to_one(most: Any) -> Any:
+    """The power of two that brings the largest weight to [1, 2)."""
+    return 1 - np.frexp(most)[1]
 
 
 def bad_codes(data: Data, count: int) -> tuple[np.ndarray, list[str]]:

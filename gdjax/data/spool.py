@@ -64,6 +64,7 @@ class Spooled(Stream):
     def __init__(self, source: Stream) -> None:
         self._source = source
         self.shape, self.dtype, self.features, self.layout = source.shape, source.dtype, source.features, source.layout
+        self.heaviest = source.heaviest
         self._copy: _Copy | None = None
         self._room = True
         self._copying = threading.Lock()

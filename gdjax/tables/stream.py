@@ -70,10 +70,14 @@ class TableStream(Stream):
     def _counts(self, summary: dict[str, Summary]) -> tuple[tuple[int, ...], ...]:
         """How many rows of each block of each piece count, by a pass that adds all cells to `summary`."""
         counts = []
+        self.heaviest = 0.0 if self._reading.weighted else 1.0
         for number in range(len(self._pieces.rows)):
             rows = []
             for cells, row, place in self._cells(number):
                 rows.append(len(self._counted(cells, row)[1]))
+                weight = self._reading.vector(self._reading.weighted, cells)
+                if weight is not None:
+                    self.heaviest = max(self.heaviest, float(weight.max(initial=0.0)))
                 for name, column in summary.items():
                     if self._reading.policy == "error":
                         present(name, cells[name], place)
@@ -134,7 +138,7 @@ class TableStream(Stream):
     ) -> tuple[dict[str, Cells], npt.NDArray[np.intp]]:
         """Those of a weight over 0."""
         weight = self._reading.vector(self._reading.weighted, cells)
-        if weight is None or (weight > 0).all():
+        if weight is None:
             return cells, row
         wrong = ~(np.isfinite(weight) & (weight >= 0))
         if wrong.any():
@@ -143,7 +147,9 @@ class TableStream(Stream):
             raise DataError(
                 f"{where}, column {self._reading.weighted!r}: {weight[at]:g}: weights must be finite and >= 0"
             )
-        kept = np.flatnonzero(weight > 0)
+        if weight.all():
+            return cells, row
+        kept = np.flatnonzero(weight)
         return {name: column.take(kept) for name, column in cells.items()}, row[kept]
 
 

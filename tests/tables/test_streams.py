@@ -14,6 +14,7 @@ import gdjax
 from gdjax import Neuron, tables
 from gdjax.cli import main
 from gdjax.errors import DataError, FileError
+from gdjax.stream import Block, Layout, Stream
 
 LIMIT = 1 << 20
 ROWS = 30_000
@@ -134,6 +135,54 @@ def test_a_row_group_without_a_row_is_none(parquet, backend_name):
     np.testing.assert_allclose([*run.weights, run.bias], exact, rtol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("source", ["parquet", "own"])
+def test_weights_of_a_stream_are_shares(tmp_path, backend_name, source, dtype):
+    """Times a power of two they make the same run, to the bit, though their sums overflow or are no normal numbers."""
+    rng = np.random.default_rng(0)
+    columns = {name: rng.normal(size=ROWS).astype(dtype) for name in ("a", "b", "y")}
+    share = rng.integers(0, 4, ROWS).astype(float)
+    X, y = np.column_stack([columns["a"], columns["b"]]), columns["y"]
+
+    def run(size):
+        if source == "own":
+            stream = Halves(X, y, size * share)
+        else:
+            path = tmp_path / "t.parquet"
+            pyarrow.parquet.write_table(pyarrow.table({**columns, "w": size * share}), path, row_group_size=7_001)
+            stream = tables.read(path, target="y", sample_weight="w", memory_limit=LIMIT // 2).X
+        return gdjax.fit(Neuron("identity"), stream, None, backend=backend_name)
+
+    plain = run(1.0)
+    root = np.sqrt(share)
+    exact = np.linalg.lstsq(root[:, None] * np.column_stack([X, np.ones(ROWS)]), root * y, rcond=None)[0]
+    np.testing.assert_allclose([*plain.weights, plain.bias], exact, rtol=0, atol=1e-4 if dtype == "float32" else 1e-9)
+    for exponent in (1016, 130, -130, -1060):
+        other = run(2.0**exponent)
+        assert other.status == "converged"
+        assert [*other.weights, other.bias, other.cost, other.r2] == [*plain.weights, plain.bias, plain.cost, plain.r2]
+
+
+class Halves(Stream):
+    """A source of one's own, of a piece and two blocks, whose heaviest row is in the second."""
+
+    features = ("a", "b")
+
+    def __init__(self, X, y, weight):
+        kept = np.flatnonzero(weight)
+        self._rows = kept[np.argsort(weight[kept], kind="stable")]
+        self._arrays, self.shape, self.dtype = (X, y, weight), (len(kept), 2), X.dtype
+        half = len(kept) // 2
+        self.layout = Layout(((half, len(kept) - half),), len(kept))
+
+    def piece(self, number):
+        at = 0
+        for count in self.layout.pieces[number]:
+            rows = self._rows[at : at + count]
+            yield Block(*(array[rows] for array in self._arrays), rows)
+            at += count
+
+
 def test_small_row_groups_are_read_together(tmp_path):
     """Ten rows each: to open one takes longer than to read a thousand, and a step would be as many blocks."""
     X = np.random.default_rng(0).normal(size=(ROWS, 5))
@@ -170,11 +219,12 @@ def test_what_is_wrong_is_named_by_its_row(parquet):
     pyarrow.parquet.write_table(table.set_column(6, "z", pyarrow.array(late)), parquet, row_group_size=7_001)
     with pytest.raises(DataError, match=f"row {ROWS - 1}, column 'z': a missing value"):
         tables.read(parquet, target="y", features=["z"], memory_limit=1 << 18)
-    wrong = table.column("w").to_numpy().astype(float)
-    wrong[20_123] = -1
-    pyarrow.parquet.write_table(table.set_column(4, "w", pyarrow.array(wrong)), parquet, row_group_size=7_001)
-    with pytest.raises(DataError, match=r"row 20123, column 'w': -1: weights must be finite and >= 0"):
-        tables.read(parquet, target="y", features=["z"], sample_weight="w", memory_limit=1 << 19)
+    wrong = table.column("w").to_numpy() + 1.0
+    for value in (-1, np.inf):
+        wrong[20_123] = value
+        pyarrow.parquet.write_table(table.set_column(4, "w", pyarrow.array(wrong)), parquet, row_group_size=7_001)
+        with pytest.raises(DataError, match=rf"row 20123, column 'w': {value}: weights must be finite and >= 0"):
+            tables.read(parquet, target="y", features=["z"], sample_weight="w", missing="keep", memory_limit=1 << 19)
 
 
 def test_a_file_that_changes_under_a_run_is_what_it_was(parquet, tmp_path):
