@@ -33,7 +33,7 @@ def save(run: Run, path: str | Path) -> None:
     keys: Any = None
     if run.groups is not None:
         if run.groups.dtype.kind == "O":
-            keys = [list(map(_spelt, k)) if isinstance(k, tuple) else _spelt(k) for k in run.groups.tolist()]
+            keys = list(map(_spelt, run.groups.tolist()))
         elif run.groups.dtype.kind in "mM":
             keys = {"dtype": run.groups.dtype.str}
             arrays["groups"] = run.groups.astype(np.int64)
@@ -65,7 +65,9 @@ def save(run: Run, path: str | Path) -> None:
 
 
 def _spelt(key: Any) -> Any:
-    """A part of a group's key in JSON, which has no NaN."""
+    """A group's key in JSON, which has neither tuples nor NaN."""
+    if isinstance(key, tuple):
+        return list(map(_spelt, key))
     key = key.item() if isinstance(key, np.generic) else key
     if isinstance(key, float) and not math.isfinite(key):
         return {"float": repr(key)}
@@ -79,6 +81,8 @@ def _spelt(key: Any) -> Any:
 
 def _read(key: Any) -> Any:
     """What `_spelt` was given."""
+    if isinstance(key, list):
+        return tuple(map(_read, key))
     return same(float(key["float"])) if isinstance(key, dict) else key
 
 
@@ -114,7 +118,7 @@ def _run(arrays: Arrays, meta: dict[str, Any], neuron: Neuron | None, path: Any)
         groups = groups.astype(keys["dtype"])
     elif keys is not None:
         groups = np.empty(len(keys), dtype=object)
-        groups[:] = [tuple(map(_read, k)) if isinstance(k, list) else _read(k) for k in keys]
+        groups[:] = list(map(_read, keys))
     single = arrays["weights"].ndim == 1
     state = {name[4:]: value for name, value in arrays.items() if name.startswith("run.")}
     values: dict[str, Any] = {name: arrays[name] for name in _ARRAYS}
