@@ -147,8 +147,9 @@ class Judge:
             amount = l1 * slab.penalised / largest
             proximal = np.sign(step) * np.maximum(np.abs(step) - amount, 0)
             gradient = np.where(l1 > 0, 2 * largest * (theta - proximal), gradient) * slab.free[rows]
-        size = np.maximum(np.sqrt(((theta * slab.penalised) ** 2).sum(axis=1)), 1e-4 * self.on.deviation[rows])
-        norm = np.sqrt((gradient**2).sum(axis=1))
+        with np.errstate(over="ignore"):
+            size = np.maximum(np.sqrt(((theta * slab.penalised) ** 2).sum(axis=1)), 1e-4 * self.on.deviation[rows])
+            norm = np.sqrt((gradient**2).sum(axis=1))
         return Certificate(norm, seen.spectrum.smallest, size, seen.spectrum.condition)
 
     def certain(self, rows: np.ndarray, theta: np.ndarray, seen: Examination) -> np.ndarray:
@@ -157,7 +158,8 @@ class Judge:
 
     def _proven(self, proof: Certificate) -> np.ndarray:
         tolerance = self.on.descent.tolerance
-        near = (proof.norm <= tolerance * proof.mu * proof.size) & (proof.mu > 0)
+        bounded = np.isfinite(proof.size)
+        near = (proof.norm <= tolerance * proof.mu * np.where(bounded, proof.size, 0)) & (proof.mu > 0) & bounded
         return np.asarray(near & (proof.condition <= st.condition_limit(tolerance, self.on.problem.dtype)))
 
     def _validate(self, rows: np.ndarray) -> None:

@@ -8,6 +8,7 @@ from gdjax import status as st
 from gdjax.data.batches import batch_indices
 from gdjax.engine.judging import Judge
 from gdjax.engine.training import LEFT, Training
+from gdjax.errors import UsageError
 from gdjax.event import Event
 from gdjax.protocol import Backend, Chunk
 from gdjax.rule import RUNNING, STATIONARY, Knobs, State, initial_state
@@ -48,7 +49,9 @@ class Trainer:
         if init is not None and attempt == 0:
             full = np.zeros((len(slab.fold), problem.size))
             full[: len(slab.neurons)] = init[slab.neurons] if len(init) > 1 else init
-            theta = slab.from_raw(full)[rows]
+            with np.errstate(over="ignore", invalid="ignore"):
+                theta = slab.from_raw(full)[rows]
+            theta = self._held(theta)
         else:
             theta = slab.start(rows, problem.seed[neurons], attempt)
         theta = theta.astype(problem.dtype).astype(np.float64)  # as the device has it
@@ -77,6 +80,17 @@ class Trainer:
         self.on.run.threshold[neurons] = self.on.descent.tolerance * smallest if self.on.certifies else -1.0
         self.on.run.cost[neurons] = np.nan
         self.on.run.looked[neurons] = 0
+
+    def _held(self, theta: np.ndarray) -> np.ndarray:
+        """A given start within the range of the dtype: of groups, one that is beyond it stops no other."""
+        dtype = self.on.problem.dtype
+        most = np.finfo(dtype).max
+        if self.on.slab.shared and not (np.abs(theta) <= most).all():
+            wider = ", or pass dtype='float64'" if dtype == "float32" else ""
+            raise UsageError(
+                f"init: a parameter is beyond {dtype} in the columns that the descent sees: start nearer{wider}"
+            )
+        return np.clip(theta, -most, most)
 
     def _automatic_rate(self, rows: np.ndarray, largest: np.ndarray) -> np.ndarray:
         """1 / L; for mini batches 1 / (2 L_B), L_B the expected smoothness of a batch (Gower et al., 2019)."""

@@ -7,6 +7,7 @@ import gdjax
 from gdjax import Neuron, Params, schedules
 from gdjax.data.batches import batch_indices
 from gdjax.engine.slab import Slab
+from gdjax.errors import UsageError
 
 
 def data(rows=200, columns=3, seed=0):
@@ -337,6 +338,38 @@ def test_what_overflows_at_its_start_is_told_so(backend_name):
     assert given.reason == (
         "the cost overflows float64 where it starts: start nearer, by init; the starting parameters are given back"
     )
+
+
+def test_a_start_that_the_dtype_cannot_hold_is_refused(backend_name):
+    """In the columns that the descent sees: of small ones a weight may be large."""
+    X, y = data()
+    huge = Params(np.array([1e39, 0.0, 0.0]), 0.0)
+    given = {"dtype": "float32", "init": huge, "backend": backend_name}
+    with pytest.raises(UsageError, match=r"^init: .* beyond float32 in the .*: start nearer, or pass dtype='float64'$"):
+        gdjax.fit(Neuron("identity"), X, y, **given)
+    assert gdjax.fit(Neuron("identity"), X / 1e39, y, **given).status == "converged"
+
+
+def test_a_group_whose_start_the_dtype_cannot_hold_stops_no_other(backend_name):
+    X, y = data()
+    both, which = np.concatenate([X, 1e39 * X]), np.repeat([0, 1], len(X))
+    start = Params(np.ones(3), 0.0)
+    given = {"groups": which, "dtype": "float32", "init": start, "backend": backend_name}
+    run = gdjax.fit(Neuron("identity"), both, np.tile(y, 2), **given)
+    assert run.status.tolist() == ["converged", "diverged"]
+    assert run.reason[1].startswith(
+        "the cost overflows float32 where it starts: start nearer, by init, or take float64;"
+    )
+    assert np.isfinite(run.weights).all()
+
+
+def test_a_start_whose_size_overflows_is_not_certified(backend_name):
+    """Its bound on the distance was infinite, and within an infinite size."""
+    X, y = data()
+    run = gdjax.fit(Neuron("identity"), X, y, init=Params(np.array([1e300, 0.0, 0.0]), 0.0), backend=backend_name)
+    assert run.status == "diverged"
+    assert run.reason.startswith("the cost overflows float64 where it starts: start nearer, by init;")
+    np.testing.assert_allclose(run.weights, [1e300, 0, 0], rtol=1e-15)
 
 
 def test_a_direction_small_beside_the_penalty_is_not_null(backend_name):
