@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -12,29 +14,20 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from gdjax.verification.numbers.arithmetic import NotSupported, Truth
 from gdjax.verification.programs.interpreter import Sides, Walk
 from gdjax.verification.programs.primitives import number, truth
+from gdjax.verification.programs.ufuncs import OF_SCIPY, PRIMITIVES
 
-_UFUNCS = {
-    "add": "add", "subtract": "sub", "multiply": "mul", "divide": "div", "true_divide": "div", "negative": "neg",
-    "power": "pow", "float_power": "pow", "maximum": "max", "minimum": "min", "fmax": "max", "fmin": "min",
-    "absolute": "abs", "fabs": "abs", "sign": "sign", "square": "square", "greater": "gt", "greater_equal": "ge",
-    "less": "lt", "less_equal": "le", "equal": "eq", "not_equal": "ne", "logical_and": "and", "logical_or": "or",
-    "logical_not": "not", "logical_xor": "xor", "bitwise_and": "and", "bitwise_or": "or", "invert": "not",
-    "bitwise_xor": "xor", "isnan": "is_nan", "isfinite": "is_finite", "floor": "floor", "ceil": "ceil",
-    "trunc": "trunc", "rint": "round", "arctan2": "atan2", "arcsin": "asin", "arccos": "acos", "arctan": "atan",
-    "arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh", "expit": "logistic", "erfinv": "erf_inv",
-    "gammaln": "lgamma", "psi": "digamma", "positive": "copy", "conjugate": "copy", "remainder": "rem",
-}  # fmt: skip
-_SAME = ("exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sqrt", "cbrt", "sin", "cos", "tan", "sinh", "cosh")
-_UFUNCS.update({name: name for name in (*_SAME, "tanh", "erf", "erfc")})
 _COMPARED = {"gt", "ge", "lt", "le", "eq", "ne", "max", "min", "abs", "sign"}
-_MOVES = {"broadcast_to", "roll", "tile", "repeat", "take", "take_along_axis", "diagonal"}
+_OF_BITS = {np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.invert}
+_MOVES = {np.broadcast_to, np.roll, np.tile, np.repeat, np.take, np.take_along_axis, np.diagonal}
 _VIEWS = {
-    "reshape", "ravel", "transpose", "swapaxes", "moveaxis", "rollaxis", "expand_dims", "squeeze", "flip", "fliplr",
-    "flipud", "atleast_1d", "atleast_2d", "rot90", "matrix_transpose",
+    np.reshape, np.ravel, np.transpose, np.swapaxes, np.moveaxis, np.rollaxis, np.expand_dims, np.squeeze, np.flip,
+    np.fliplr, np.flipud, np.atleast_1d, np.atleast_2d, np.rot90, np.matrix_transpose,
 }  # fmt: skip
+# How an answer lies in memory, and how fast it comes: its numbers are the same.
+_LAYOUT = {"order", "subok", "device", "casting", "optimize"}
 Function = Callable[..., Any]
-FUNCTIONS: dict[str, Function] = {}
-"""What answers a function of NumPy, by its name: `numpy_functions` fills it."""
+FUNCTIONS: dict[Any, Function] = {}
+"""What answers a function of NumPy: `numpy_functions` fills it. Its parameters have NumPy's names."""
 
 
 class Duck(NDArrayOperatorsMixin):
@@ -89,31 +82,44 @@ class Duck(NDArrayOperatorsMixin):
     # NumPy's protocols
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        name = ufunc.__name__
-        out = kwargs.pop("out", None)
-        kwargs.pop("dtype", None)
+        name = f"numpy.{ufunc.__name__}"
+        (out,) = kwargs.pop("out", (None,))
+        mask = kwargs.pop("where", True)
+        given = _told(name, kwargs)
         if method == "reduce":
-            return reduce(self.walk, name, inputs[0], **kwargs)
-        if method != "__call__" or kwargs:
-            raise NotSupported(f"numpy.{name}.{method}")
-        result = applied_ufunc(self.walk, name, inputs)
-        return result if out is None else _into(out[0], result, name)
+            result: Any = reduce(self.walk, ufunc, inputs[0], where=mask, **given)
+            return result if out is None else _into(out, result, name)
+        if method != "__call__" or given:
+            raise NotSupported(f"{name} with {min(given)}=" if method == "__call__" else f"{name}.{method}")
+        result = applied_ufunc(self.walk, ufunc, inputs)
+        if mask is not True:
+            if out is None:
+                raise NotSupported(f"{name} with where= and no out=: its other entries may be anything")
+            result = np.where(mask, result, out)
+        return result if out is None else _into(out, result, name)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        name = function.__name__
-        out = kwargs.pop("out", None)
-        if any(key in ("where", "initial") and value is not np._NoValue for key, value in kwargs.items()):
-            raise NotSupported(f"numpy.{name} with where= or initial=")
-        # NumPy's linear algebra has a trace of its own
-        known = FUNCTIONS.get(f"{function.__module__}.{name}", FUNCTIONS.get(name))
-        if known is not None:
-            result = known(self.walk, *args, **kwargs)
-            return result if out is None else _into(out, result, name)
-        if name in _MOVES or name in _VIEWS:
-            array = lift(self.walk, args[0])
-            way = array.view if name in _VIEWS else array.move
-            return way(lambda x: function(x, *args[1:], **kwargs))
-        raise NotSupported(f"numpy.{name}")
+        name = f"{function.__module__}.{function.__name__}"
+        stand_in = FUNCTIONS.get(function)
+        if stand_in is None and function not in _MOVES | _VIEWS:
+            raise NotSupported(name)
+        bound = _signature(function, stand_in).bind(*args, **kwargs)
+        out = bound.arguments.pop("out", None)
+        if stand_in is not None:
+            result = _answered(self.walk, name, stand_in, bound)
+        else:
+            way = Duck.view if function in _VIEWS else Duck.move
+            first, *rest = bound.args
+            rest = [_concrete(value) for value in rest]
+            result = way(lift(self.walk, first), lambda x: _one(name, function(x, *rest, **bound.kwargs)))
+        return result if out is None else _into(out, result, name)
+
+    def __getattr__(self, name: str) -> Any:
+        """A method of NumPy's arrays is NumPy's function of that name."""
+        function: Any = getattr(np, name, None) if hasattr(np.ndarray, name) else None
+        if function in FUNCTIONS or function in _MOVES | _VIEWS:
+            return partial(function, self)
+        raise AttributeError(f"arrays that are interpreted have no {name!r}")
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
         raise NotSupported("a conversion to a float array")
@@ -165,19 +171,20 @@ class Duck(NDArrayOperatorsMixin):
         return (self[i] for i in range(len(self)))
 
     def __getitem__(self, key: Any) -> Duck:
-        if isinstance(key, Duck) or (isinstance(key, tuple) and any(isinstance(k, Duck) for k in key)):
-            key = tuple(map(_concrete, key)) if isinstance(key, tuple) else _concrete(key)
+        key = _key(key)
         parts = key if isinstance(key, tuple) else (key,)
         basic = all(part is None or part is Ellipsis or isinstance(part, (int, slice, np.integer)) for part in parts)
         return (self.view if basic else self.move)(lambda x: x[key])
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        if isinstance(key, Duck):
-            mask = key
-            self.assign(FUNCTIONS["where"](self.walk, mask, value, self).sides)
-            return
-        index = np.arange(self.size).reshape(self.shape)
         value = lift(self.walk, value)
+        if isinstance(key, Duck) and isinstance(key.sides[0], Truth) and not value.ndim:
+            # a mask may differ on the two sides of a kink
+            mask = key.reshape(*key.shape, *(1,) * (self.ndim - key.ndim))
+            self.assign(lift(self.walk, np.where(mask, value, self)).sides)
+            return
+        key = _key(key)
+        index = np.arange(self.size).reshape(self.shape)
         target = index[key]
         spread = value.move(lambda x: np.broadcast_to(x, np.shape(target)))
         index[key] = self.size + np.arange(np.size(target)).reshape(np.shape(target))
@@ -189,6 +196,8 @@ class Duck(NDArrayOperatorsMixin):
 
     def astype(self, dtype: Any, **kwargs: Any) -> Duck:
         kind = np.dtype(dtype).kind
+        if kind not in "fiub":
+            raise NotSupported(f"astype({np.dtype(dtype)})")
         if kind == "b":
             return self != 0
         if kind in "iu" and not isinstance(self.sides[0], Truth):
@@ -201,50 +210,17 @@ class Duck(NDArrayOperatorsMixin):
     def item(self) -> Duck:
         return self.move(lambda x: x.reshape(()))
 
-    def reshape(self, *shape: Any, **kwargs: Any) -> Duck:
-        return self.view(lambda x: x.reshape(*shape))
+    def reshape(self, *shape: Any, order: Any = "C") -> Duck:
+        return self.view(lambda x: x.reshape(*shape, order=order))
 
     def transpose(self, *axes: Any) -> Duck:
         return self.view(lambda x: x.transpose(*axes))
 
-    def ravel(self, order: str = "C") -> Duck:
-        return self.view(lambda x: x.ravel(order))
+    def flatten(self, order: Any = "C") -> Duck:
+        return self.move(lambda x: x.flatten(order))
 
-    def flatten(self, order: str = "C") -> Duck:
-        return self.move(lambda x: x.ravel(order))
-
-    def squeeze(self, axis: Any = None) -> Duck:
-        return self.view(lambda x: np.squeeze(x, axis))
-
-    def dot(self, other: Any) -> Duck:
-        return FUNCTIONS["dot"](self.walk, self, other)
-
-    def sum(self, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False) -> Duck:
-        return FUNCTIONS["sum"](self.walk, self, axis, keepdims=keepdims)
-
-    def mean(self, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False) -> Duck:
-        return FUNCTIONS["mean"](self.walk, self, axis, keepdims=keepdims)
-
-    def max(self, axis: Any = None, out: Any = None, keepdims: bool = False) -> Duck:
-        return reduce(self.walk, "maximum", self, axis=axis, keepdims=keepdims)
-
-    def min(self, axis: Any = None, out: Any = None, keepdims: bool = False) -> Duck:
-        return reduce(self.walk, "minimum", self, axis=axis, keepdims=keepdims)
-
-    def prod(self, axis: Any = None, **kwargs: Any) -> Duck:
-        return reduce(self.walk, "multiply", self, axis=axis)
-
-    def any(self, axis: Any = None, **kwargs: Any) -> Duck:
-        return reduce(self.walk, "logical_or", self, axis=axis)
-
-    def all(self, axis: Any = None, **kwargs: Any) -> Duck:
-        return reduce(self.walk, "logical_and", self, axis=axis)
-
-    def clip(self, low: Any = None, high: Any = None) -> Duck:
-        return FUNCTIONS["clip"](self.walk, self, low, high)
-
-    def var(self, axis: Any = None, ddof: int = 0) -> Duck:
-        return FUNCTIONS["var"](self.walk, self, axis, ddof=ddof)
+    def fill(self, value: Any) -> None:
+        self[...] = value
 
 
 class _Float:
@@ -271,9 +247,63 @@ class _Float:
         return repr(self.dtype)
 
 
+@cache
+def _signature(function: Any, stand_in: Function | None) -> inspect.Signature:
+    """NumPy's own, or, of its C functions before NumPy 2.4, that of what answers it."""
+    try:
+        return inspect.signature(function)
+    except ValueError:
+        if stand_in is None:
+            raise
+        whole = inspect.signature(stand_in)
+        return whole.replace(parameters=list(whole.parameters.values())[1:])
+
+
+@cache
+def _parameters(stand_in: Function) -> frozenset[str]:
+    return frozenset(inspect.signature(stand_in).parameters)
+
+
+def _told(name: str, given: dict[str, Any]) -> dict[str, Any]:
+    """The arguments that say something: not how the answer lies in memory, nor which floats it is."""
+    kept = {key: v for key, v in given.items() if key not in _LAYOUT and v is not np._NoValue}
+    dtype = kept.pop("dtype", None)
+    if dtype is not None and not isinstance(dtype, _Float) and np.dtype(dtype).kind != "f":
+        raise NotSupported(f"{name} with dtype={np.dtype(dtype)}")
+    return kept
+
+
+def _answered(walk: Walk, name: str, stand_in: Function, bound: inspect.BoundArguments) -> Any:
+    """What the stand-in makes of arguments of NumPy's names.
+
+    Raises:
+        NotSupported: they say something that it does not know.
+    """
+    defaults = bound.signature.parameters
+    given: dict[str, Any] = {}
+    for key, value in bound.arguments.items():
+        if defaults[key].kind is inspect.Parameter.VAR_KEYWORD:
+            given.update(value)
+        elif value is not defaults[key].default:
+            given[key] = value
+    given = _told(name, given)
+    unknown = given.keys() - _parameters(stand_in)
+    if unknown:
+        raise NotSupported(f"{name} with {min(unknown)}=")
+    return stand_in(walk, **given)
+
+
+def _one(name: str, moved: Any) -> Any:
+    if isinstance(moved, (tuple, list)):
+        raise NotSupported(f"{name} of several arrays")
+    return moved
+
+
 def _into(target: Any, result: Duck, name: str) -> Duck:
+    if isinstance(target, tuple):
+        (target,) = target
     if not isinstance(target, Duck):
-        raise NotSupported(f"numpy.{name} into a float array")
+        raise NotSupported(f"{name} into a float array")
     if target.shape != result.shape:
         shape = target.shape
         result = result.move(lambda x: np.broadcast_to(x, shape))
@@ -281,22 +311,28 @@ def _into(target: Any, result: Duck, name: str) -> Duck:
     return target
 
 
+def _key(key: Any) -> Any:
+    return tuple(map(_concrete, key)) if isinstance(key, tuple) else _concrete(key)
+
+
 def _concrete(key: Any) -> Any:
+    """A mask or an index as NumPy's array: it may not differ on the two sides of a kink."""
     if not isinstance(key, Duck):
         return key
-    first = key.sides[0]
-    if isinstance(first, Truth):
-        if any(not np.array_equal(first.value, other.value) for other in key.sides[1:]):
-            raise NotSupported("a mask at a kink")
-        return first.value
-    return key.walk.sides[0].concrete(first).astype(np.int64)
+    values = [
+        v.value if isinstance(v, Truth) else A.concrete(v).astype(np.int64)
+        for A, v in zip(key.walk.sides, key.sides, strict=True)
+    ]
+    if any(not np.array_equal(values[0], other) for other in values[1:]):
+        raise NotSupported("a mask or an index at a kink")
+    return values[0]
 
 
 def lift(walk: Walk, x: Any) -> Duck:
     if isinstance(x, Duck):
         return x
     if isinstance(x, (list, tuple)) and any(isinstance(e, Duck) for e in x):
-        return FUNCTIONS["stack"](walk, x)
+        return FUNCTIONS[np.stack](walk, x)
     return Duck(walk, walk.const(x))
 
 
@@ -310,27 +346,17 @@ def _caller() -> str:
     return "?"
 
 
-def applied_ufunc(walk: Walk, name: str, inputs: Any) -> Duck:
+def applied_ufunc(walk: Walk, ufunc: Any, inputs: Any) -> Duck:
     args = [lift(walk, x) for x in inputs]
-    if name == "matmul":
-        return FUNCTIONS["matmul"](walk, *args)
-    if name == "reciprocal":
-        return applied_ufunc(walk, "divide", (1.0, args[0]))
-    if name == "logaddexp":
-        high = np.maximum(args[0], args[1])
-        return high + np.log1p(np.exp(-abs(args[0] - args[1])))
-    if name == "clip":
-        return FUNCTIONS["clip"](walk, *args)
-    if name == "heaviside":
-        return FUNCTIONS["where"](walk, args[0] > 0, 1.0, FUNCTIONS["where"](walk, args[0] < 0, 0.0, args[1]))
-    if name == "log_expit":
-        return np.minimum(args[0], 0.0) - np.log1p(np.exp(-abs(args[0])))
-    if name == "xlogy":
-        where = FUNCTIONS["where"]
-        return where(walk, args[0] == 0, 0.0, args[0] * np.log(where(walk, args[0] == 0, 1.0, args[1])))
-    primitive = _UFUNCS.get(name)
+    name = f"numpy.{ufunc.__name__}"
+    known = FUNCTIONS.get(ufunc, FUNCTIONS.get(_of_scipy(ufunc)))
+    if known is not None:
+        return known(walk, *args)
+    primitive = PRIMITIVES.get(ufunc, OF_SCIPY.get(_of_scipy(ufunc)))
     if primitive is None:
-        raise NotSupported(f"numpy.{name}")
+        raise NotSupported(name)
+    if ufunc in _OF_BITS and not all(isinstance(a.sides[0], Truth) for a in args):
+        raise NotSupported(f"{name} of numbers")
     if primitive in _COMPARED:
         walk.at(f"{primitive} at {_caller()}")
     broadcast = np.broadcast_shapes(*(a.shape for a in args))
@@ -338,22 +364,42 @@ def applied_ufunc(walk: Walk, name: str, inputs: Any) -> Duck:
     return result if result.shape == broadcast else result.move(lambda x: np.broadcast_to(x, broadcast))
 
 
+def _of_scipy(ufunc: Any) -> str:
+    """Its name in `scipy.special`, if it is from there: others may have the same name, and another meaning."""
+    name = str(ufunc.__name__)
+    return name if getattr(sys.modules.get("scipy.special"), name, None) is ufunc else ""
+
+
 def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
+    """The axes of a reduction, counted from the first; all for None."""
     if axis is None:
         return tuple(range(ndim))
-    return tuple(sorted(i % ndim for i in (axis if isinstance(axis, tuple) else (axis,))))
+    given = axis if isinstance(axis, tuple) else (axis,)
+    return tuple(sorted(range(ndim)[i] for i in given))
 
 
+# What a reduction of nothing gives.
 _REDUCTIONS = {
-    "add": "reduce_sum", "maximum": "reduce_max", "minimum": "reduce_min", "multiply": "reduce_prod",
-    "logical_or": "reduce_or", "logical_and": "reduce_and", "fmax": "reduce_max", "fmin": "reduce_min",
+    np.add: ("reduce_sum", 0.0), np.multiply: ("reduce_prod", 1.0), np.maximum: ("reduce_max", None),
+    np.minimum: ("reduce_min", None), np.logical_or: ("reduce_or", False), np.logical_and: ("reduce_and", True),
 }  # fmt: skip
 
 
-def reduce(walk: Walk, name: str, a: Any, axis: Any = 0, keepdims: bool = False, **kwargs: Any) -> Duck:
+def reduce(
+    walk: Walk, ufunc: Any, a: Any, axis: Any = 0, keepdims: Any = False, initial: Any = None, where: Any = True
+) -> Duck:
+    """A reduction by a ufunc."""
     a = lift(walk, a)
+    if ufunc not in _REDUCTIONS:
+        raise NotSupported(f"numpy.{ufunc.__name__}.reduce")
+    name, nothing = _REDUCTIONS[ufunc]
+    if where is not True:
+        nothing = initial if nothing is None else nothing
+        if nothing is None:
+            raise ValueError(f"numpy.{ufunc.__name__}.reduce with where= needs initial=")
+        a = lift(walk, np.where(where, a, nothing))
     axes = axes_of(axis, a.ndim)
-    if name not in _REDUCTIONS or {k for k, v in kwargs.items() if v not in (None, np._NoValue, True)}:
-        raise NotSupported(f"numpy.{name}.reduce")
-    result = Duck(walk, walk.apply(_REDUCTIONS[name], {"axes": axes}, a.sides)) if axes else a
-    return result.move(lambda x: np.expand_dims(x, axes)) if keepdims is True else result
+    result = Duck(walk, walk.apply(name, {"axes": axes}, a.sides)) if axes else a
+    if keepdims:
+        result = result.move(lambda x: np.expand_dims(x, axes))
+    return result if initial is None else ufunc(result, initial)

@@ -117,7 +117,7 @@ class Walk:
             return out if isinstance(out, list) else [out]
         path = f"{path}{step.place}"
         if name in NESTED:
-            with self._quiet() if params["quiet"] else contextlib.nullcontext():
+            with self.quiet() if params["quiet"] else contextlib.nullcontext():
                 return self.run(params[NESTED[name]], values, f"{path}/")
         if name == "scan":
             return self._scan(params, values, path)
@@ -132,7 +132,7 @@ class Walk:
         raise NotSupported(name)
 
     @contextlib.contextmanager
-    def _quiet(self) -> Iterator[None]:
+    def quiet(self) -> Iterator[None]:
         """Comparisons meanwhile are no branches of the formula."""
         before = [A.context.muted for A in self.sides]
         for A in self.sides:

@@ -1,0 +1,271 @@
+"""NumPy's functions and ufuncs on arrays that are interpreted: what NumPy gives, with every argument, or a refusal."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.special
+
+from gdjax.verification.numbers import exact as ex
+from gdjax.verification.numbers.arithmetic import NotSupported, Uninterpreted
+from gdjax.verification.numbers.dual import Duals
+from gdjax.verification.oracle import values_of
+from gdjax.verification.programs import duck, ufuncs
+from gdjax.verification.programs.duck import lift
+from gdjax.verification.programs.interpreter import Walk
+from gdjax.verification.programs.program import Program
+
+rng = np.random.default_rng(3)
+# Square, so that a transposed or a forgotten axis has a shape that fits; not symmetric, so that it shows.
+A = rng.integers(-6, 7, (3, 3)) / 4 + np.diag([0.0, 3.0, -2.5])
+B = rng.integers(-6, 7, (3, 3)) / 8 + 4 * np.eye(3)
+C = rng.integers(-6, 7, (2, 3, 3)) / 4
+V = np.array([0.5, -1.25, 2.0])
+UNIT = np.array([0.25, -0.5, 0.75])
+
+# What each is called with, besides `(A,)`: arrays that are interpreted, and others in the order of NumPy's.
+CALLS: dict[Any, list[tuple[Any, ...]]] = {
+    np.append: [(A, B), (V, V)],
+    np.array_split: [(A, 2), (V, 2), (V, [1, 2])],
+    np.average: [(A,), (C,)],
+    np.broadcast_to: [(V, (3, 3))],
+    np.clip: [(A,), (A, -0.5, 0.5), (A, None, 0.5), (A, V, V + 1)],
+    np.column_stack: [((A, B),), ((V, V),)],
+    np.concatenate: [((A, B),), ((V, V),)],
+    np.diagonal: [(A,), (C,)],
+    np.dot: [(A, B), (A, V), (V, A), (V, V), (C, A), (A, C), (2.0, A)],
+    np.einsum: [("ij,jk->ik", A, B), ("ij,ij", A, B), ("ij,jk", A, B), ("ji", A), ("bij,j->ib", C, V)],
+    np.expand_dims: [(A, 1), (A, (0, -1))],
+    np.full_like: [(A, 2.5), (A, V)],
+    np.hstack: [((A, B),), ((V, V),)],
+    np.inner: [(A, B), (V, V), (A, V), (C, A), (A, C)],
+    np.linalg.cholesky: [(B + np.triu(A, 1),)],
+    np.linalg.det: [(A,), (C,)],
+    np.linalg.inv: [(B,), (C + B,)],
+    np.linalg.norm: [(A,), (V,), (C,)],
+    np.linalg.slogdet: [(A,), (-B,), (C,)],
+    np.linalg.solve: [(B, A), (B, V), (B + C, V), (B, C), (B + C, C)],
+    np.linalg.trace: [(A,), (C,)],
+    np.matmul: [(A, B), (A, V), (V, A), (V, V), (C, A), (A, C), (C, C[::-1]), (C, V), (V, C), (C[:, None], C)],
+    np.moveaxis: [(C, 0, 2)],
+    np.outer: [(V, V), (A, V)],
+    np.repeat: [(A, 2), (V, [1, 0, 2])],
+    np.reshape: [(C, (9, 2)), (C, -1)],
+    np.roll: [(A, 2), (A, (1, 2))],
+    np.rollaxis: [(C, 2)],
+    np.split: [(A, 3), (A, [1])],
+    np.stack: [((A, B),)],
+    np.swapaxes: [(C, 0, 2)],
+    np.take: [(A, 1), (A, [2, 0])],
+    np.take_along_axis: [(A, np.argsort(A, -1))],
+    np.tensordot: [(A, B), (C, A)],
+    np.tile: [(A, (2, 1))],
+    np.vdot: [(A, B), (V, V)],
+    np.vstack: [((A, B),), ((V, V),)],
+    np.where: [(A > 0, A, B), (V > 0, A, 0.5)],
+    np.nan_to_num: [(A,), (np.where(A > 0, np.inf, A),), (np.where(A > 0, np.nan, -np.inf),)],
+}
+# What may be said by name: for a parameter of every name that NumPy's functions have, all that NumPy may take.
+VALUES: dict[str, list[Any]] = {
+    "axis": [0, 1, -1, -2, (0, 1), (1, 0), None],
+    "axis1": [1, -1], "axis2": [0, -1], "offset": [1, -1], "k": [3, -1], "start": [1], "source": [1],
+    "destination": [0], "axes": [0, 1, (1, 0), ([0], [1]), ([-1], [0]), ([0, 1], [1, 0])],
+    "keepdims": [True, 1, False], "where": [A > 0, V > 0], "initial": [0.5, -3.0], "ddof": [1], "correction": [1],
+    "mean": [np.zeros((3, 1))], "weights": [np.abs(B), np.abs(V)], "returned": [True],
+    "dtype": [np.float64, int, bool, complex], "out": [], "order": ["F", "C", "A"], "subok": [False], "shape": [(2, 2)],
+    "device": ["cpu"], "casting": ["unsafe"], "optimize": [True], "signature": [], "copy": [True, False],
+    "min": [-0.5], "max": [0.5], "a_min": [-0.5, None], "a_max": [0.5, None], "nan": [2.0], "posinf": [3.0],
+    "neginf": [-3.0], "ord": [1, 2, -1, -2, 0, 3, np.inf, -np.inf, "fro", "nuc"], "n": [0, 2],
+    "prepend": [0.5, A], "append": [0.5, A], "tol": [2.0], "upper": [True, False], "mode": ["wrap", "clip"],
+    "x": [], "y": [], "shift": [], "indices": [], "reps": [], "kwargs": [],
+}  # fmt: skip
+
+REGISTERED = [f for f in duck.FUNCTIONS if callable(f) and not isinstance(f, np.ufunc)]
+FUNCTIONS = {f"{f.__module__}.{f.__name__}": f for f in (*REGISTERED, *duck._MOVES, *duck._VIEWS)}
+UFUNCS = {f.__name__: f for f in (*ufuncs.PRIMITIVES, *duck.FUNCTIONS) if isinstance(f, np.ufunc)}
+UFUNCS |= {n: getattr(scipy.special, n) for n in (*ufuncs.OF_SCIPY, *duck.FUNCTIONS) if isinstance(n, str)}
+
+
+def arguments(function: Any, given: tuple[Any, ...]) -> Iterator[dict[str, Any]]:
+    """None, each, and each two of what may be said besides."""
+    parameters = list(inspect.signature(function).parameters)
+    free = parameters[len(given) :] if function is not np.einsum else parameters[1:]
+    said = [(name, value) for name in free for value in VALUES[name]]
+    yield {}
+    for name, value in said:
+        yield {name: value}
+    for (one, x), (other, y) in combinations(said, 2):
+        if one != other:
+            yield {one: x, other: y}
+
+
+def parts(value: Any) -> list[Any]:
+    return [p for v in value for p in parts(v)] if isinstance(value, (tuple, list)) else [value]
+
+
+def interpreted(function: Callable[..., Any], args: tuple[Any, ...]) -> list[Any] | None:
+    """What it gives of interpreted arrays, in place of NumPy's float arrays; None where it is refused."""
+    places: list[np.ndarray] = []
+
+    def gathered(value: Any) -> Any:
+        if isinstance(value, tuple) and any(isinstance(v, np.ndarray) for v in value):
+            return tuple(map(gathered, value))
+        if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+            places.append(value)
+            return len(places) - 1
+        return value
+
+    frame = tuple(map(gathered, args))
+
+    def filled(value: Any, arrays: tuple[Any, ...], original: Any) -> Any:
+        if isinstance(original, tuple) and value is not original:
+            return tuple(filled(v, arrays, o) for v, o in zip(value, original, strict=True))
+        return arrays[value] if isinstance(original, np.ndarray) and original.dtype.kind == "f" else value
+
+    def program(*arrays: Any) -> Any:
+        return function(*(filled(v, arrays, o) for v, o in zip(frame, args, strict=True)))
+
+    # JAX would be asked first
+    made = Program(program, tuple(range(len(places))))
+    made.trace = lambda args: None
+    try:
+        return [ex.to_float(v) for v in values_of(made, tuple(places))]
+    except Uninterpreted:
+        return None
+
+
+def agree(function: Callable[..., Any], args: tuple[Any, ...], said: str) -> bool:
+    """Whether it is answered; an answer has to be NumPy's."""
+    try:
+        with np.errstate(all="ignore"):
+            wanted = [np.asarray(p) for p in parts(function(*args))]
+    except Exception:  # noqa: BLE001 - NumPy refuses it, in many words
+        return False
+    found = interpreted(function, args)
+    if found is None or any(w.dtype.kind == "c" for w in wanted):
+        assert found is None, said
+        return False
+    assert [f.shape for f in found] == [w.shape for w in wanted], said
+    for f, w in zip(found, wanted, strict=True):
+        # NumPy rounds, on well-conditioned numbers
+        np.testing.assert_allclose(f, w.astype(float), rtol=1e-12, atol=1e-13, err_msg=said)
+    return True
+
+
+@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+def test_a_function_gives_what_numpys_gives_or_refuses(name: str) -> None:
+    function = FUNCTIONS[name]
+    empty = "empty" in name
+    for given in CALLS.get(function, [(A,), (C,), (V,)]):
+        plain = 0
+        for said in arguments(function, given):
+
+            def called(*args: Any, said: dict[str, Any] = said) -> Any:
+                out = function(*args, **said)
+                return np.full_like(out, 0.5) if empty else out
+
+            answered = agree(called, given, f"{name} of {[np.shape(g) for g in given]} with {said}")
+            plain += answered and not said
+        square = [g for g in given if np.ndim(g) > 1]
+        assert plain or not square, f"{name} of {[np.shape(g) for g in given]} is not answered"
+
+
+@pytest.mark.parametrize("name", sorted(UFUNCS))
+def test_a_ufunc_gives_what_numpys_gives_or_refuses(name: str) -> None:
+    function = UFUNCS[name]
+    answered = 0
+    # SciPy's gammaln of a negative number is real, our logarithm of Gamma is not: such an input is left out
+    for first in (A, UNIT, np.abs(A) + 1.5, A > 0)[2 * (name == "gammaln") :]:
+        args = (first, np.where(first, 1.5, -0.75) if first.dtype != bool else ~first)[: function.nin]
+        for how in ({}, {"dtype": np.float64}, {"dtype": int, "casting": "unsafe"}) if first.dtype != bool else ({},):
+            answered += agree(lambda *a, how=how: function(*a, **how), args, f"{name} of {args} with {how}")
+        if first is A and function.nin == 2 and function.nout == 1 and function.signature is None:
+            for how in ({}, {"axis": 1}, {"axis": None}, {"keepdims": True}, {"initial": 0.5}):
+                agree(lambda a, how=how: function.reduce(a, **how), (A,), f"{name}.reduce with {how}")
+            agree(lambda a, b: function.outer(a, b), (A, V), f"{name}.outer")
+            agree(lambda a: function.accumulate(a), (A,), f"{name}.accumulate")
+    assert answered
+
+
+HOW: list[dict[str, Any]] = [
+    {}, {"axis": 1}, {"keepdims": True}, {"axis": 0, "keepdims": True}, {"ddof": 1}, {"axis": 1, "ddof": 1},
+    {"order": "F"}, {"initial": 0.5}, {"where": A > 0}, {"min": -0.5}, {"dtype": int},
+]  # fmt: skip
+METHODS = [n for n in dir(np.ndarray) if not n.startswith("_") and callable(getattr(np.ndarray, n))]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_gives_what_numpys_gives_or_refuses(name: str) -> None:
+    first = [(), (0,), (1,), (-1,), ((0, 1),), ([0, 2],), (2,), (0.5,), (-0.5, 0.5), (0, 1), (A,), ("F",), (9,), (1, 0)]
+    for args in first:
+        for how in HOW:
+
+            def called(a: Any, args: Any = args, how: Any = how) -> Any:
+                out = getattr(a.copy(), name)(*args, **how)
+                if out is None or isinstance(out, (bytes, dict)) or not hasattr(out, "__mul__"):
+                    raise TypeError(f"{name} gives no array")
+                return out
+
+            agree(called, (A,), f"{name} of {args} with {how}")
+
+
+def test_masked_division_into_an_array_is_followed() -> None:
+    def ratio(a: Any, b: Any) -> Any:
+        return np.divide(a, b, out=np.zeros_like(a), where=b > 0)
+
+    assert agree(ratio, (A, A.T), "divide")
+
+
+def test_what_is_assigned_goes_where_numpy_puts_it() -> None:
+    def by_rows(a: Any) -> Any:
+        b = a.copy()
+        b[a[:, 0] > 0] = 0.5
+        return b
+
+    def by_index(a: Any, i: Any) -> Any:
+        b = a.copy()
+        b[i] = a[0]
+        b[np.arange(3), i] -= 1
+        return b
+
+    def some(a: Any) -> Any:
+        b = a.copy()
+        b[:, :2][a[:, :2] > 0] = np.ones(int((A[:, :2] > 0).sum())) * np.arange(1.0, 1 + (A[:, :2] > 0).sum())
+        return b
+
+    assert agree(by_rows, (A,), "a mask of rows")
+    assert agree(some, (A,), "as many numbers as the mask has")
+    program = Program(by_index, (0, 1))
+    program.trace = lambda args: None
+    (found,) = values_of(program, (A, np.array([2, 0, 2])))
+    np.testing.assert_array_equal(ex.to_float(found), by_index(A, np.array([2, 0, 2])))
+
+
+def test_a_name_alone_makes_no_ufunc_numpys() -> None:
+    numba = pytest.importorskip("numba")
+
+    @numba.vectorize(["float64(float64)"])
+    def exp(x):
+        return 2 * x
+
+    assert interpreted(exp.ufunc, (A,)) is None
+
+
+def test_an_argument_without_a_rule_is_named() -> None:
+    with pytest.raises(NotSupported, match=r"numpy\.linalg\.norm with ord=nuc"):
+        np.linalg.norm(lift(Walk([Duals()]), A), "nuc")
+    with pytest.raises(NotSupported, match=r"numpy\.average with returned="):
+        np.average(lift(Walk([Duals()]), A), returned=True)
+
+
+def test_every_argument_of_numpys_has_been_thought_of() -> None:
+    for name, function in FUNCTIONS.items():
+        stand_in = duck.FUNCTIONS.get(function)
+        theirs = set(inspect.signature(function).parameters)
+        if stand_in is not None:
+            assert set(list(inspect.signature(stand_in).parameters)[1:]) <= theirs, name
