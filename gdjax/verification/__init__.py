@@ -47,7 +47,8 @@ def verify(
     Args:
         cost: `cost(*args)` is a scalar, written in JAX or NumPy. Or a `Neuron`: then its own formulas are verified, and
             the gradient that `backend` computes with them.
-        gradient: `gradient(*args)` is the tuple of gradients in the order of `wrt`, each a NumPy or JAX array.
+        gradient: `gradient(*args)` is the tuple of gradients in the order of `wrt`, or a dict of them by the arguments'
+            names, each a NumPy or JAX array.
         args: one example of the arguments, as a tuple. Callables are given NumPy arrays.
         wrt: the places of the arguments that are differentiated.
         shapes: names of the sizes that may vary together, such as ("D", "", "N D", "N"); None keeps the example's.

@@ -22,7 +22,7 @@ from gdjax.verification.numbers.exact import Array
 from gdjax.verification.oracle import Answer, Oracle, values_of
 from gdjax.verification.programs.program import Program
 from gdjax.verification.programs.tracers import as_jax
-from gdjax.verification.subject import Subject
+from gdjax.verification.subject import ByName, Subject
 from gdjax.verification.telling.report import Finding, Input
 from gdjax.verification.visit import Visit
 from gdjax.verification.work import Work
@@ -67,9 +67,10 @@ class Check:
         self.work = Work(self.started + _GRACE + _PATIENCE * self.seconds)
         self.spec = c.spec if self.any_size and c.sizes else None
         self.program = Program(self.cost, c.varying, self.wide, self.work, self.spec)
-        self.formula = Program(self.gradient, c.varying, self.wide, self.work)
+        gradient = ByName(self.gradient, tuple(self.names[i] for i in c.wrt))
+        self.formula = Program(gradient, c.varying, self.wide, self.work)
         self.oracle = Oracle(self.program, c.wrt, self.kinks)
-        self.subject = Subject(self.gradient, len(c.wrt), self.wide, self.work)
+        self.subject = Subject(gradient, len(c.wrt), self.wide, self.work)
         self.coverage = [Coverage("cost", self.program), Coverage("gradient", self.formula)]
         self.oracle.listener = self.coverage[0].note
         self.bounds = Bounds(self.formula, self._reference, c.wrt, c.dtype)

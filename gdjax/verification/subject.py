@@ -39,6 +39,20 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class ByName:
+    """A gradient whose answer may be a dict, of the arguments' names: JAX would sort its keys, and Python does not."""
+
+    gradient: Callable[..., Any]
+    names: tuple[str, ...]
+
+    def __call__(self, *args: Any) -> Any:
+        returned = self.gradient(*args)
+        if isinstance(returned, dict) and set(returned) == set(self.names):
+            return tuple(returned[name] for name in self.names)
+        return returned
+
+
+@dataclass(frozen=True)
 class Subject:
     gradient: Callable[..., Any]
     count: int
@@ -74,7 +88,8 @@ class Subject:
 
     def _parts(self, returned: Any) -> list[Any]:
         if isinstance(returned, dict):
-            returned = tuple(returned.values())
+            keys = ", ".join(map(repr, returned))
+            raise Broken(f"the gradient returned a dict of {keys}: give a tuple, or the names of the arguments as keys")
         if not isinstance(returned, (tuple, list)):
             returned = (returned,)
         if len(returned) != self.count:

@@ -206,6 +206,43 @@ def test_bad_use_is_named(change: dict, message: str) -> None:
         gdjax.verify(RELU.cost, wrong, example(), **options)
 
 
+def test_a_gradient_that_overflows_is_told_so() -> None:
+    """Though the exact one has more digits than Python spells."""
+
+    def cost(z, y):
+        return -np.mean((z - np.log(np.exp(z).sum(1, keepdims=True)))[np.arange(len(y)), y])
+
+    def gradient(z, y):
+        e = np.exp(np.asarray(z))
+        return ((e / e.sum(1, keepdims=True) - np.eye(3)[y]) / len(y),)
+
+    z = np.array([[0.5, -1.0, 0.25], [1.5, 0.0, -0.5]])
+    report = gdjax.verify(cost, gradient, (z, np.array([0, 2])), wrt=(0,), shapes=("N 3", "N"))
+    assert report.verdict == "fail"
+    assert "overflows or divides by zero where the exact one is finite" in str(report)
+
+
+@pytest.mark.parametrize("xp", [np, jnp])
+def test_a_dict_is_read_by_the_names_of_the_arguments(xp: Any) -> None:
+    """Whatever its order, which is not that of its sorted keys; other keys are told."""
+
+    def cost(w, b, x):
+        return xp.sum((w * x + 2 * b) ** 2)
+
+    def gradient(name, w, b, x):
+        r = w * x + 2 * b
+        return {name: 4 * r, "w": 2 * r * x}
+
+    args = tuple(np.array([1.5, -0.25, 2.0]) + i for i in range(3))
+    verdicts = [
+        gdjax.verify(cost, lambda *a, name=name: gradient(name, *a), args, shapes=("D", "D", "D"), seconds=0.5)
+        for name in ("b", "bias")
+    ]
+    assert verdicts[0].verdict == "pass", str(verdicts[0])
+    assert verdicts[1].verdict == "fail"
+    assert "a dict of 'bias', 'w': give a tuple, or the names" in str(verdicts[1])
+
+
 def test_custom_rules() -> None:
     @jax.custom_vjp
     def gate(z):

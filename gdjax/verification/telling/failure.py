@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,8 @@ class Failure:
         components, first = _components(check, smallest, wrong)
         kinds = "in exact arithmetic" if smallest.formula else "in floats"
         message = f"the gradient is wrong ({kinds}) at {len(failures)} of the inputs tried"
+        if all(not np.isfinite(out[bad]).any() for out, bad in zip(smallest.outputs, wrong, strict=True)):
+            message += ": it overflows or divides by zero where the exact one is finite"
         if digits is not None:
             message = "the gradient is wrong in the last digits where every correct formula is exact"
         return Failure(
@@ -67,16 +70,19 @@ def _components(check: Check, observation: Observation, wrong: Sequence[Any]) ->
             if len(found) < _MOST_COMPONENTS or (bad and not any(c.wrong for c in found)):
                 found.append(
                     Component(
-                        name, float(out[index]), _text(fractions[index]), float(close[index]),
+                        name, float(out[index]), _text(fractions[index], float(close[index])), float(close[index]),
                         _ulp(float(observation.error[k][index]), float(close[index]), check.cases.dtype), bad,
                     )
                 )  # fmt: skip
     return found, first
 
 
-def _text(value: Any) -> str:
+def _text(value: Any, close: float) -> str:
+    """The exact value where it is short, else its float: Python spells no integer of thousands of digits."""
+    if isinstance(value, Fraction) and value.numerator.bit_length() + value.denominator.bit_length() > 140:
+        return repr(close)
     text = str(value)
-    return text if len(text) <= 40 else repr(float(value))
+    return text if len(text) <= 40 else repr(close)
 
 
 def _ulp(error: float, exact: float, dtype: Any) -> float:
