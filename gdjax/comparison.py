@@ -265,10 +265,10 @@ def compare(
         for engine, (run, first, step) in zip(engines, told, strict=True)
     )
     formula = neuron.formula
-    models = f"{reference.models} model{'s' * (reference.models > 1)}"
+    counts = {"model": reference.models, "row": len(X), "feature": len(reference.feature_names)}
+    counted = [f"{n} {name}{'s' * (n != 1)}" for name, n in counts.items()]
     title = (
-        f"{formula.activation.name} neuron, {formula.loss.name}, {models}, {len(X)} rows, "
-        f"{len(reference.feature_names)} features, {dtype}, at most {steps} steps"
+        f"{formula.activation.name} neuron, {formula.loss.name}, {', '.join(counted)}, {dtype}, at most {steps} steps"
     )
     name = rows[by_autodiff[0] if by_autodiff else 0].name
     return Comparison(title, dtype, name, (*reference.feature_names, "bias"), rows, missing)

@@ -1,7 +1,9 @@
 """Learning-rate schedules: a base rate times a factor of the step."""
 
+import ast
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -30,6 +32,19 @@ class Schedule:
         if self.factor is None:
             return np.ones(steps)
         return np.asarray(self.factor(np.arange(first, first + steps)), np.float64)
+
+    @property
+    def call(self) -> str | None:
+        """The call of this module that makes it; None of a factor of one's own.
+
+        >>> cosine(0.1, steps=4).call
+        'cosine(0.1, steps=4, floor=0.0)'
+        """
+        rate = repr(self.rate if isinstance(self.rate, str) else float(self.rate))
+        if self.factor is None:
+            return f"constant({rate})"
+        own = getattr(self.factor, "__module__", None) != __name__
+        return None if own else self.describe.replace("(", f"({rate}, ", 1)
 
 
 def constant(rate: Rate = "auto") -> Schedule:
@@ -83,6 +98,21 @@ def inverse(rate: Rate = "auto", *, half: float) -> Schedule:
     """
     _positive("half", half)
     return Schedule(rate, lambda t: 1 / (1 + t / half), f"inverse(half={half})")
+
+
+def called(text: str) -> Schedule:
+    """The schedule of a `Schedule.call`.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        call: Any = ast.parse(text, mode="eval").body
+        make = {each.__name__: each for each in (constant, step, cosine, inverse)}[call.func.id]
+        named = {each.arg: ast.literal_eval(each.value) for each in call.keywords}
+        return make(*map(ast.literal_eval, call.args), **named)
+    except (AttributeError, LookupError, MemoryError, RecursionError, SyntaxError, TypeError) as error:
+        raise ValueError(f"no schedule: {text!r}") from error
 
 
 def for_kinks(schedule: Schedule) -> Schedule:

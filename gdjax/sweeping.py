@@ -135,7 +135,14 @@ def sweep(
         progress=progress,
         callback=callback,
         checkpoint=checkpoint,
-        options={"method": method, "batch_size": batch_size, "tolerance": tolerance, "standardize": standardize},
+        options={
+            "method": method,
+            "batch_size": batch_size,
+            "tolerance": tolerance,
+            "standardize": standardize,
+            # the other rates are swept
+            **({} if schedules[0].factor is None else {"learning_rate": schedules[0]}),
+        },
     )
 
 

@@ -306,6 +306,17 @@ MADE = {
     "a loss of one's own": lambda X, y: gdjax.fit(
         gdjax.Neuron("identity", gdjax.losses.custom("mine", halved, lambda p, y: p - y)), X, y, backend="numpy"
     ),
+    "a schedule": lambda X, y: gdjax.fit(
+        gdjax.Neuron(),
+        X,
+        y,
+        learning_rate=gdjax.schedules.cosine(steps=70, floor=1 / 3),
+        steps=50,
+        backend="numpy",
+    ),
+    "a sweep under a schedule": lambda X, y: gdjax.sweep(
+        gdjax.Neuron(), X, y, learning_rate=gdjax.schedules.step(every=9), l2=[1.0, 0.1], steps=50, backend="numpy"
+    ),
     "rates of both kinds": lambda X, y: gdjax.sweep(
         gdjax.Neuron(), X, y, learning_rate=[0.1, "auto", 0.01], l2=[1.0, 0.1], backend="numpy"
     ),
@@ -313,9 +324,13 @@ MADE = {
 
 
 @pytest.mark.parametrize("what", MADE)
-def test_the_command_has_each_parameter_to_the_last_digit(what):
+@pytest.mark.parametrize("saved", [False, True])
+def test_the_command_has_each_parameter_to_the_last_digit(what, saved, tmp_path):
     X, y = data()
     run = MADE[what](X, y)
+    if saved:
+        run.save(tmp_path / "run")
+        run = gdjax.load(tmp_path / "run", run.neuron)
     text = re.search(r'<pre id="command"><code>(.*?)</code>', render(run, verify=False), re.DOTALL)[1]
     mine = gdjax.losses.custom("mine", halved, lambda p, y: p - y)
     again = eval(html.unescape(text), {"gdjax": gdjax, "X": X, "y": y, "mine": mine})
@@ -329,6 +344,16 @@ def test_a_page_of_a_fleet_that_failed_in_part_warns_of_nothing(runs):
     assert np.isin(runs["fleet"].status, ["bad_data", "too_few_rows"]).any()
     page = render(runs["fleet"], data=(X, y, keys), verify=False)  # warnings are errors
     assert "What the fit leaves unexplained." in page
+
+
+def test_a_sweep_without_folds_shows_none(runs):
+    X, y = data()
+    plain = render(gdjax.sweep(gdjax.Neuron(), X, y, l2=[0, 1.0], steps=9, backend="numpy"), verify=False)
+    assert "<th>fold" not in re.sub(r"<th[^>]*>", "<th>", plain)
+    with_folds = re.sub(r"<t([hd])[^>]*>", r"<t\1>", render(runs["sweep"], verify=False))
+    assert "<th>fold" in with_folds
+    assert with_folds.count("none left out") == 6  # each combination's neuron on all rows
+    assert "<td>-1<" not in with_folds
 
 
 def test_a_neuron_without_a_step_has_no_rate():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -53,8 +54,9 @@ def explain(
     if table is None:
         if run is not None:
             raise UsageError("--run: pass the table, too, whose rows are the samples")
-        if columns != TABLE:
-            raise UsageError("explain: pass the table whose columns are named")
+        about = next((f.name for f in fields(columns) if getattr(columns, f.name) != getattr(TABLE, f.name)), None)
+        if about is not None:
+            raise UsageError(f"--{about.replace('_', '-')}: pass the table, too, that it is about")
         if given is None:
             given, bias = _WEIGHTS, _BIAS if bias is None else bias
     elif run is not None:
@@ -63,7 +65,8 @@ def explain(
         fitted = gdjax.load(run)
         if not fitted.single:
             raise UsageError(f"--run {run}: {fitted.models} neurons; explain takes a run of one")
-        data = read_like(fitted, table, target=columns.target or fitted.source.get("target"))
+        target = columns.target or fitted.source.get("target")
+        data = read_like(fitted, table, target=target, max_bytes=columns.max_bytes)
         neuron, given, bias = fitted.neuron, fitted.weights.tolist(), float(fitted.bias)
         X, y = data.X[:rows], _target(data.y)[:rows]
     else:

@@ -36,6 +36,7 @@ def predict(
     *,
     missing: Annotated[Literal["error", "drop"], Parameter(help="What an empty cell does.")] = "error",
     memory_limit: Annotated[WholeOrNone, Parameter(help="Bytes over which the table is read in blocks.")] = None,
+    max_bytes: Annotated[WholeOrNone, Parameter(help="Most bytes that are read; by default the memory.")] = None,
     unseen: Annotated[Literal["error", "zero"], Parameter(help="What a category that fit did not see does.")] = "error",
     untrained: Annotated[Literal["nan", "error"], Parameter(help="What a group without a neuron gets.")] = "nan",
     output: OutputOptions = OUTPUT,
@@ -50,7 +51,8 @@ def predict(
     if output.output is not None and output.output.suffix.lower() in _OTHERS:
         raise UsageError(f"--output {output.output}: predictions are written as CSV or .npy; name such a file")
     fitted = gdjax.load(run)
-    data = read_like(fitted, table, missing=missing, unseen=unseen, memory_limit=memory(memory_limit))
+    limits = {"memory_limit": memory(memory_limit), "max_bytes": max_bytes}
+    data = read_like(fitted, table, missing=missing, unseen=unseen, **limits)
     if isinstance(data.X, Stream):
         rows, values = _read_once(fitted, data.X)
     else:
@@ -61,6 +63,9 @@ def predict(
     if output.json:
         print_json({"rows": len(values), "row": rows, "prediction": values})
     elif output.output is None:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            # as -o FILE is: an escape would be another key
+            sys.stdout.reconfigure(encoding="utf-8", errors=sys.stdout.errors)
         sys.stdout.writelines(_lines(data, rows, values))
     if output.output is not None:
         from gdjax.files import atomic_write

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from gdjax.cli.options import check_output
+from gdjax.cli.options import WholeOrNone, check_output
 from gdjax.cli.output import console, safe
 from gdjax.cli.predict import read_like
 
@@ -19,6 +19,7 @@ def report(
     table: Annotated[str | None, Parameter(help="Table it was fitted on, for the plots that need the data.")] = None,
     /,
     *,
+    max_bytes: Annotated[WholeOrNone, Parameter(help="Most bytes that are read; by default the memory.")] = None,
     output: Annotated[Path | None, Parameter(alias="-o", help="Page to write; by default RUN with .html.")] = None,
     config: Annotated[Path | None, Parameter(help="TOML file of these options.")] = None,
 ) -> int:
@@ -31,7 +32,7 @@ def report(
     if table is None:
         fitted.report(path)
     else:
-        data = read_like(fitted, table, target=fitted.source.get("target"))
+        data = read_like(fitted, table, target=fitted.source.get("target"), max_bytes=max_bytes)
         fitted.report(path, data.X, data.y, data.groups)
     console().print(safe(f"page written to {path}"))
     return 0

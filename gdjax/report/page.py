@@ -15,7 +15,8 @@ from gdjax.machine.versions import installed
 from gdjax.plots import svg, swept_name, varied
 from gdjax.report.mathml import formulas
 from gdjax.runs.run import Run
-from gdjax.sweeping import best_if_any
+from gdjax.schedules import Schedule
+from gdjax.sweeping import ALL_ROWS, best_if_any
 
 WORDS = {
     "converged": "It converged: the parameters are certified to be at the optimum, within the tolerance.",
@@ -234,6 +235,12 @@ def _table(run: Run) -> tuple[list[str], list[list[str]]]:
     rank = np.array([_rank(str(s)) for s in columns["status"]])
     order = np.argsort(rank, kind="stable")[:ROWS]
     keys = ["group"] if run.groups is not None else list(run.swept)
+    if run.swept:
+        fold = columns.pop("fold")
+        if (fold == ALL_ROWS).all():
+            keys.remove("fold")
+        else:
+            columns["fold"] = np.where(fold == ALL_ROWS, "none left out", fold.astype(str))
     why = ["reason"] if any(columns["reason"][order]) else []
     head = [*keys, "status", *why, "rows", "steps", "cost", "r2", "bias"]
     features = [n if n in columns else f"weight_{n}" for n in run.feature_names[:6]]
@@ -281,11 +288,20 @@ def _command(run: Run) -> str:
             if name == "fold":
                 folds = int(column.max()) + 1
                 given |= {"folds": folds} if folds else {}
-            else:
-                given["learning_rate" if name == "swept_rate" else name] = values
-    options = ", ".join(f"{k}={v!r}" for k, v in given.items())
+            elif name != "swept_rate":
+                given[name] = values
+            elif "learning_rate" not in given:  # no schedule
+                given["learning_rate"] = values
+    options = ", ".join(f"{k}={_value(v)}" for k, v in given.items())
     groups = ", groups=groups" if run.groups is not None else ""
     return f"gdjax.{call}(gdjax.Neuron({', '.join(parts)}), X, y{groups}, {options})"
+
+
+def _value(option: Any) -> str:
+    """An option in Python; a schedule of a user's own is a variable that the user has."""
+    if not isinstance(option, Schedule):
+        return repr(option)
+    return "schedule" if option.call is None else f"gdjax.schedules.{option.call}"
 
 
 def _spelt(part: Activation | Loss, module: ModuleType) -> str:

@@ -16,6 +16,7 @@ from gdjax.machine.versions import installed
 from gdjax.neuron import Neuron
 from gdjax.runs.run import Run
 from gdjax.runs.state import RunState
+from gdjax.schedules import Schedule, called
 
 FORMAT = 1
 _ARRAYS = ("weights", "bias", "cost", "steps", "history", "history_steps", "rows", "r2", "learning_rate", "condition")
@@ -43,6 +44,7 @@ def save(run: Run, path: str | Path) -> None:
             keys = list(map(_spelt, run.groups.tolist()))
     if run.state is not None:
         arrays.update({f"run.{name}": value for name, value in run.state.arrays().items()})
+    options = {k: v.call if isinstance(v, Schedule) else v for k, v in run.options.items()}
     meta = {
         "format": FORMAT,
         "versions": {"gdjax": installed("gdjax"), "numpy": np.__version__, "python": platform.python_version()},
@@ -59,7 +61,7 @@ def save(run: Run, path: str | Path) -> None:
         "backend": run.backend,
         "dtype": run.dtype,
         "source": run.source,
-        "options": {k: v for k, v in run.options.items() if v is None or isinstance(v, (bool, int, float, str))},
+        "options": {k: v for k, v in options.items() if v is None or isinstance(v, (bool, int, float, str))},
     }
     save_arrays(path, arrays, meta)
 
@@ -122,6 +124,9 @@ def _run(arrays: Arrays, meta: dict[str, Any], neuron: Neuron | None, path: Any)
     single = arrays["weights"].ndim == 1
     state = {name[4:]: value for name, value in arrays.items() if name.startswith("run.")}
     values: dict[str, Any] = {name: arrays[name] for name in _ARRAYS}
+    options = dict(meta["options"])
+    if "(" in str(options.get("learning_rate")):
+        options["learning_rate"] = called(options["learning_rate"])
     if single:
         values["steps"] = int(values["steps"])
         for name in ("bias", "cost", "r2", "learning_rate", "condition"):
@@ -136,7 +141,7 @@ def _run(arrays: Arrays, meta: dict[str, Any], neuron: Neuron | None, path: Any)
         dtype=meta["dtype"],
         swept={name: arrays[f"swept.{name}"] for name in meta["swept"]},
         validation_cost=arrays.get("validation_cost"),
-        options=meta["options"],
+        options=options,
         source=meta.get("source", {}),
         state=RunState.from_arrays(state) if state else None,
         **values,

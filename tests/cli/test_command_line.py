@@ -154,6 +154,28 @@ def test_predict_needs_no_target_and_counts_the_untrained(fleet: Path, tmp_path:
     assert gdjax_command("predict", run, new, "--untrained", "error").returncode == 2
 
 
+def test_predictions_are_utf8_whatever_the_terminal(tmp_path: Path) -> None:
+    table, run, out = tmp_path / "t.csv", tmp_path / "run", tmp_path / "out.csv"
+    rows = [("Zürich", 1, 2), ("Zürich", 2, 4), ("Zürich", 3, 6), ("Łódź", 1, 3), ("Łódź", 2, 6), ("Łódź", 3, 9)]
+    table.write_text("key,x,y\n" + "".join(f"{key},{x},{y}\n" for key, x, y in rows), encoding="utf-8")
+    gdjax_command("fit", table, "--target", "y", "--by", "key", "-o", run, *QUICK)
+    gdjax_command("predict", run, table, "-o", out)
+    ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = gdjax_process("predict", run, table, env=ascii_only, encoding="utf-8")
+    assert [row["key"] for row in csv.DictReader(done.stdout.splitlines())] == [key for key, _, _ in rows]
+    assert done.stdout == out.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("command", ["predict", "report", "explain"])
+def test_what_reads_a_table_takes_the_limit_that_its_message_names(line: Path, tmp_path: Path, command: str) -> None:
+    run = tmp_path / "run"
+    gdjax_command("fit", line, "--target", "y", "-o", run, *QUICK)
+    given = [command, *(["--run", run, line] if command == "explain" else [run, line]), "--max-bytes"]
+    refused = gdjax_command(*given, 5)
+    assert (refused.returncode, refused.stderr.partition("limit of ")[2]) == (2, "5; raise --max-bytes\n")
+    assert gdjax_command(*given, line.stat().st_size).returncode == 0
+
+
 def test_categories_are_carried_from_fit_to_predict(tmp_path: Path) -> None:
     table, new, run = tmp_path / "t.csv", tmp_path / "new.csv", tmp_path / "run"
     table.write_text("kind,y\n" + "red,1\nblue,2\nred,1.5\nblue,2.5\n")
@@ -242,6 +264,13 @@ def test_a_sweep_spells_its_loss_as_fit_does(line: Path, tmp_path: Path) -> None
         runs[name] = gdjax.load(tmp_path / name)
     assert runs["sweep"].neuron.formula.loss.parameters == (0.5,)
     np.testing.assert_allclose(runs["sweep"].weights[0], runs["fit"].weights, rtol=1e-9)
+
+
+def test_compare_counts_one_of_each(tmp_path: Path) -> None:
+    one = tmp_path / "one.csv"
+    one.write_text("a,y\n1,2\n")
+    done = gdjax_command("compare", one, "--target", "y", "--backends", "numpy", "--no-autodiff", "--steps", 5)
+    assert ", 1 model, 1 row, 1 feature, float64, " in done.stdout
 
 
 def test_compare_agrees(line: Path) -> None:
@@ -444,6 +473,7 @@ USE: dict[str, tuple[list[str], str]] = {
         ["predict", "{line}", "{line}"],
         "not a gdjax file, or cut short; name one that run.save(path), or gdjax fit -o, has written\n",
     ),
+    "features of no table": (["explain", "--features", ""], "--features: pass the table, too"),
     "features of none": (["fit", "{line}", "--target", "y", "--features", ""], "features: none is named"),
     "sweep by groups": (["sweep", "{line}", "--target", "y", "--by", "a"], "gdjax fit --by"),
     "sweep of a table that has groups": (["sweep", "{groups}"], "it has groups, and a sweep one set of samples"),
