@@ -115,6 +115,17 @@ def test_going_on_is_as_if_never_stopped(backend_name, method, batch_size):
     assert np.array_equal(again.history, whole.history)
 
 
+@pytest.mark.parametrize(
+    "schedule", [schedules.constant(0.1), schedules.step(every=50), schedules.cosine(0.1, steps=300, floor=0.1)]
+)
+def test_a_run_from_a_file_goes_on_under_its_schedule(tmp_path, schedule):
+    X, y = data(rows=90)
+    options = {"learning_rate": schedule, "tolerance": 0, "backend": "numpy"}
+    gdjax.fit(Neuron(), X, y, steps=130, **options).save(tmp_path / "run")
+    again = gdjax.load(tmp_path / "run").continue_(X, y, steps=270)
+    assert np.array_equal(again.weights, gdjax.fit(Neuron(), X, y, steps=270, **options).weights)
+
+
 def test_the_best_on_the_validation_set_is_given_back(backend_name):
     rng = np.random.default_rng(1)
     X = rng.normal(size=(40, 30))
