@@ -63,3 +63,14 @@ def test_what_overflows_on_the_way_is_unknown() -> None:
     terms = np.array([3e38, 3e38, -3e38, -3e38])
     for whole in (A.sum(A.const(terms), (0,)), A.matmul(A.const(terms[None]), A.const(np.ones((4, 1))))):
         assert np.isinf(whole.error).all()
+
+
+def test_a_power_of_zero_is_known() -> None:
+    """0 to a positive power is 0, whatever it is; what is not known to be 0, or raised to nothing known, is unknown."""
+    A = RunningErrors(np.float32, every=True)
+    base = Running(np.array([0.0, 0.0, 0.0, 4.0]), np.array([0.0, 0.0, 1e-3, 0.0]))
+    exponent = Running(np.array([1.5, 0.25, 1.5, 1.5]), np.array([0.0, 0.5, 0.0, 0.0]))
+    error = A.power(base, exponent).error
+    assert error[0] == 0
+    assert np.isinf(error[1:3]).all()
+    assert 0 < error[3] < 1e-4

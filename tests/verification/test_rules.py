@@ -302,3 +302,20 @@ def test_sizes_that_take_too_long_are_left_out() -> None:
     assert report.verdict == "pass", str(report)
     assert {1, 3} <= {i.sizes["N"] for i in report.inputs} <= set(range(67))
     assert any("or more may take too much exact work" in f.message for f in report.findings)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_fractional_power_is_judged_at_zero(dtype: str) -> None:
+    """Where a loss |r|^1.5 is smooth, and code that cannot be traced may go wrong."""
+
+    def cost(w, x):
+        return jnp.sum(x * jnp.abs(w) ** 1.5)
+
+    def judged(at_zero: float) -> str:
+        def opaque(w, x):
+            slope = np.where(w == 0, at_zero, 1.5 * np.sign(w) * np.sqrt(np.abs(w)) * x)
+            return (np.array([float(v) for v in slope], w.dtype),)
+
+        return gdjax.verify(cost, opaque, (A[0, 0], A[0, 1]), wrt=(0,), shapes=("D", "D"), dtype=dtype).verdict
+
+    assert [judged(slope) for slope in (0.0, 1.0)] == ["pass", "fail"]

@@ -159,10 +159,12 @@ class RunningErrors:
             return result if count >= 0 else self.div(self.const(1.0), result)
         with np.errstate(all="ignore"):
             value = np.asarray(np.power(a.value, b.value))
-            relative = np.abs(b.value) * a.error / np.maximum(np.abs(a.value) - a.error, 0)
-            relative = relative + np.abs(np.log(np.abs(a.value))) * b.error + 32 * self.unit
-            error = self._finite(np.abs(value), np.abs(value) * relative + self.tiny)
-            return Running(value, error, a.depends or b.depends)
+            base = np.abs(b.value) * a.error / np.maximum(np.abs(a.value) - a.error, 0)
+            exponent = np.abs(np.log(np.abs(a.value))) * b.error
+            relative = np.where(a.error > 0, base, 0.0) + np.where(b.error > 0, exponent, 0.0) + 32 * self.unit
+            error = self._finite(np.abs(value), _unbounded(np.abs(value) * relative + self.tiny))
+            zero = (a.value == 0) & (a.error == 0) & (b.value > b.error)
+            return Running(value, np.where(zero, 0.0, error), a.depends or b.depends)
 
     def unary(self, name: str, a: Running) -> Running:
         function = FUNCTIONS.get(name)
