@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from gdjax.verification.numbers.arithmetic import Truth, Uninterpreted
+from gdjax.verification.numbers.arithmetic import Doubtful, Truth, Uninterpreted
 from gdjax.verification.numbers.exact import Array
-from gdjax.verification.numbers.running import Running, RunningErrors, gamma
-from gdjax.verification.programs.interpreter import Sides, Walk
+from gdjax.verification.numbers.running import Running, RunningErrors, running_inputs
+from gdjax.verification.programs.interpreter import Walk
 from gdjax.verification.programs.program import Program
 
 # Any rounding that any formula may do, short of coming out on the other side of a comparison.
@@ -40,6 +40,8 @@ class Bounds:
     dtype: Any
     limit: float = 5.0
     source: str = field(default="", init=False)
+    # Inputs without any bound where half of the digits are off.
+    unexplained: int = field(default=0, init=False)
 
     @cached_property
     def reference(self) -> Program | None:
@@ -84,15 +86,15 @@ class Bounds:
                         4.0 * np.where(t == 0, r, np.maximum(t, e))
                         for t, r, e in zip(tight, resolved, every, strict=True)
                     ]
+            except Doubtful:
+                return _nothing_known(exact)
             except Uninterpreted:
                 continue
             return Bound(tuple(tight), tuple(wide), tuple(ideal))
-        self.source = "size"
-        count = sum(int(np.size(a)) for a in args if isinstance(a, (np.ndarray, np.generic))) + 16
-        unit = float(np.finfo(self.dtype).eps) / 2
+        half = np.sqrt(np.finfo(self.dtype).eps)
         top = max((float(np.max(np.abs(e), initial=0.0)) for e in exact), default=0.0)
-        wide = [np.full(np.shape(e), 8 * gamma(count, unit) * top) for e in exact]
-        return Bound(tuple(wide), tuple(wide), tuple(self._ideal(args, exact) if ideal is None else ideal))
+        self.unexplained += any(np.any(e > half * top) for e in error)
+        return _nothing_known(exact)
 
     def _ideal(self, args: Sequence[Any], exact: Sequence[Array]) -> list[Array]:
         nowhere = [np.zeros(np.shape(e), bool) for e in exact]
@@ -153,20 +155,13 @@ class Bounds:
         return [A.from_truth(out) if isinstance(out, Truth) else out for (out,) in outs]
 
 
+def _nothing_known(exact: Sequence[Array]) -> Bound:
+    wide = tuple(np.full(np.shape(e), np.inf) for e in exact)
+    return Bound(wide, wide, tuple(np.zeros(np.shape(e), bool) for e in exact))
+
+
 def _with(plain: Array, slack: Array, constants: Array) -> Array:
     """`slack`, which beyond `plain` has the gradient's own constants, with as much more as the cost's move: a constant
     of both, rounded twice, is one difference."""
     with np.errstate(invalid="ignore"):
         return np.where(np.isfinite(slack), np.maximum(slack, plain + constants), slack)
-
-
-def running_inputs(args: Sequence[Any], varying: Sequence[int]) -> list[Sides]:
-    found: list[Sides] = []
-    for i in varying:
-        array = np.asarray(args[i])
-        if array.dtype == bool:
-            found.append((Truth(array, None, True),))
-        else:
-            value = array.astype(np.float64)
-            found.append((Running(value, np.zeros_like(value), True),))
-    return found

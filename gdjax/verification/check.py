@@ -21,7 +21,7 @@ from gdjax.verification.numbers.arithmetic import Meeting, NotSupported, Opaque,
 from gdjax.verification.numbers.exact import Array
 from gdjax.verification.oracle import Answer, Oracle, values_of
 from gdjax.verification.programs.program import Program
-from gdjax.verification.programs.tracers import as_jax
+from gdjax.verification.programs.tracers import Decided, as_jax
 from gdjax.verification.subject import ByName, Subject
 from gdjax.verification.telling.report import Finding, Input
 from gdjax.verification.visit import Visit
@@ -109,11 +109,17 @@ class Check:
         """Reverse-mode autodiff of the cost, where there is one."""
         import jax
 
+        example, varying, wrt = self.cases.example, self.cases.varying, self.cases.wrt
         function = self.cost
-        if self.program.trace(self.cases.example) is None:
-            function = as_jax(self.cost, self.cases.varying)
-        program = Program(jax.grad(function, self.cases.wrt), self.cases.varying, self.wide, self.work, self.spec)
-        return program if program.trace(self.cases.example) is not None else None
+        if self.program.trace(example) is None:
+            function = as_jax(self.cost, varying)
+        program = Program(jax.grad(function, wrt), varying, self.wide, self.work, self.spec)
+        if program.trace(example) is not None:
+            return program
+        if self.program.way != "numpy":
+            return None
+        decided = Decided(self.program, wrt, self.cases.dtype)
+        return decided if decided.traces(example) else None
 
     def probe(self) -> str | None:
         """What keeps the cost from being interpreted, or None; finds where its parameters are real."""
@@ -142,7 +148,7 @@ class Check:
 
     def answer(self, args: Sequence[Any], listener: Callable[[Meeting], None] | None = None) -> Answer | None:
         """The exact answer; None where it takes too much work, or two inputs no larger did."""
-        size = sum(np.size(a) for a in args)
+        size = sum(int(np.size(args[i])) for i in self.cases.varying)
         if sum(other <= size for other in self.laborious) >= 2:
             return None
         try:

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from gdjax.errors import UsageError
-from gdjax.verification.telling.report import Report
-from gdjax.verification.verify import checked
+from gdjax.verification.check import Check
+from gdjax.verification.programs.program import wide_floats
+from gdjax.verification.telling.report import Finding, Report
+from gdjax.verification.verify import prepared, run
 
 
 def verify_vjp(
@@ -26,13 +28,15 @@ def verify_vjp(
     """Whether the custom derivative rule of `f` is the derivative of what `f` computes.
 
     `f` is differentiated exactly by its own body; the rule is what `jax.vjp` gives, for cotangents of small integers of
-    both signs. Outputs may be any arrays or nests of them.
+    both signs. Outputs and arguments may be arrays or nests of them; every float array of a nest is differentiated.
+    What the rule's forward pass gives has to be what `f` gives.
 
     Args:
         f: a function with a `jax.custom_vjp` or `jax.custom_jvp` rule, or that calls such functions.
         args: one example of its arguments.
         wrt: places of the arguments to differentiate; by default all float ones.
-        shapes, dtype, kinks, domain, seconds: as in `gdjax.verify`.
+        shapes, dtype, kinks, domain, seconds: as in `gdjax.verify`; of a nest, `shapes` has one like it, or None for
+            the example's sizes, and `domain` holds for each of its arrays.
 
     Raises:
         UsageError: no float argument, or an option that is out of range.
@@ -48,11 +52,21 @@ def verify_vjp(
     import jax
     import jax.numpy as jnp
 
-    if wrt is None:
-        wrt = [i for i, a in enumerate(args) if not isinstance(a, (int, str)) and np.asarray(a).dtype.kind == "f"]
-    if not wrt:
+    whole, args, owners = f, tuple(args), list(range(len(args)))
+    if any(map(_is_nest, args)):
+        leaves, tree = jax.tree.flatten(args, is_leaf=lambda a: not _is_nest(a))
+        owners = [i for i, a in enumerate(args) for _ in jax.tree.leaves(a, is_leaf=lambda a: not _is_nest(a))]
+        shapes = None if shapes is None else _shapes_of_leaves(shapes, args)
+        domain = _domains_of_leaves(domain, owners)
+        args = tuple(leaves)
+
+        def f(*given: Any) -> Any:
+            return whole(*jax.tree.unflatten(tree, given))
+
+    floats = [i for i, a in enumerate(args) if not isinstance(a, (int, str)) and np.asarray(a).dtype.kind == "f"]
+    places = tuple(i for i in floats if wrt is None or owners[i] in wrt)
+    if not places:
         raise UsageError("verify_vjp: no argument is a float array: give floats where f is differentiated")
-    places = tuple(wrt)
 
     def cost(*given: Any) -> Any:
         leaves = jax.tree.leaves(f(*given))
@@ -70,8 +84,65 @@ def verify_vjp(
         cotangents = [jnp.asarray(_cotangent(leaf, k)) for k, leaf in enumerate(leaves)]
         return back(jax.tree.unflatten(tree, cotangents))
 
-    name = getattr(f, "__name__", type(f).__name__)
-    return checked(cost, gradient, tuple(args), places, shapes, dtype, kinks, domain, seconds, f"rule of {name}")
+    name = getattr(whole, "__name__", type(whole).__name__)
+    check = prepared(cost, gradient, args, places, shapes, dtype, kinks, domain, seconds, f"rule of {name}")
+    check.findings += _forward(f, places, check)
+    return run(check)
+
+
+def _forward(f: Callable[..., Any], places: Sequence[int], check: Check) -> list[Finding]:
+    """The rule's forward pass gives the function's own values, at inputs of several sizes."""
+    import jax
+
+    half = np.sqrt(np.finfo(check.cases.dtype).eps)
+    tried = [check.cases.drawn(plan, check.cases.rng(13, k)) for k, plan in enumerate(check.cases.plans[:6])]
+    for args in (check.cases.example, *tried):
+        with wide_floats(check.wide), np.errstate(all="ignore"):
+
+            def moving(*values: Any, args: Any = args) -> Any:
+                given = dict(zip(places, values, strict=True))
+                return f(*(given.get(i, a) for i, a in enumerate(args)))
+
+            plain = jax.tree.leaves(f(*args))
+            ruled = jax.tree.leaves(jax.vjp(moving, *(args[i] for i in places))[0])
+        for a, b in zip(plain, ruled, strict=True):
+            if not np.allclose(a, b, rtol=half, atol=half * float(np.max(np.abs(a), initial=0.0)), equal_nan=True):
+                text = (
+                    f"the rule's forward pass gives {np.ravel(b)[0]:.6g} where the function gives {np.ravel(a)[0]:.6g}"
+                )
+                return [Finding("contract", "fail", text)]
+    return []
+
+
+def _is_nest(a: Any) -> bool:
+    """Arrays in a dict, a tuple or a list; a list of numbers is an array."""
+    return isinstance(a, (dict, tuple)) or (isinstance(a, list) and any(np.ndim(v) or _is_nest(v) for v in a))
+
+
+def _shapes_of_leaves(shapes: Sequence[Any], args: Sequence[Any]) -> list[Any]:
+    import jax
+
+    if len(shapes) != len(args):
+        raise UsageError(f"shapes has {len(shapes)} entries for {len(args)} arguments: give one for each")
+    found: list[Any] = []
+    for i, (text, arg) in enumerate(zip(shapes, args, strict=True)):
+        leaves = jax.tree.leaves(arg, is_leaf=lambda a: not _is_nest(a))
+        texts = jax.tree.leaves(text, is_leaf=lambda t: isinstance(t, str))
+        if text is None and _is_nest(arg):
+            texts = [" ".join(map(str, np.shape(leaf))) for leaf in leaves]
+        if len(texts) != len(leaves) and text is not None:
+            raise UsageError(
+                f"shapes[{i}] has {len(texts)} entries for {len(leaves)} arrays: give a nest like the argument"
+            )
+        found += texts if text is not None or _is_nest(arg) else [None]
+    return found
+
+
+def _domains_of_leaves(domain: Any, owners: Sequence[int]) -> Any:
+    if domain is None:
+        return None
+    given = domain if isinstance(domain, dict) else dict(enumerate(domain))
+    return {k: given[i] for k, i in enumerate(owners) if given.get(i) is not None}
 
 
 def _cotangent(leaf: Any, salt: int) -> np.ndarray[Any, Any]:

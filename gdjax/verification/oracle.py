@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from gdjax.errors import UsageError
 from gdjax.verification.numbers import exact as ex
 from gdjax.verification.numbers.arithmetic import Meeting, Truth
 from gdjax.verification.numbers.dual import Dual, Duals
@@ -96,6 +98,10 @@ class Oracle:
         walk = Walk(sides, settle)
         outs = self.cost.run(walk, args, inputs(args, self.cost.varying, self.wrt, len(sides)))
         out = outs[0]
+        shape = out[0].shape
+        if math.prod(shape) != 1 or len(outs) != 1:
+            given = f"shape {shape}" if len(outs) == 1 else f"{len(outs)} arrays"
+            raise UsageError(f"the cost returned {given}: give one scalar, such as the sum")
         if settle is not None:
             out = settle(out)
         count = sum(int(np.size(args[i])) for i in self.wrt)

@@ -61,7 +61,7 @@ def _contracts(check: Check) -> None:
     good = [o.case for o in check.observations if not o.case.sampled]
     by_shape: dict[Any, list[Case]] = {}
     for case in {id(c): c for c in good}.values():
-        by_shape.setdefault(tuple(np.shape(a) for a in case.args), []).append(case)
+        by_shape.setdefault(case.shapes, []).append(case)
     pairs = [group[:2] for group in by_shape.values() if len(group) > 1]
     for pair in pairs[:1] + pairs[-1:]:
         check.findings += contracts.contents(check.subject, *pair)
@@ -131,6 +131,9 @@ def _report(check: Check) -> Report:
     if "work" in check.skipped:
         text = f"work of {check.seconds:g} s was done before all inputs were tried; seconds= allows more"
         check.findings.append(Finding("note", "note", text))
+    if check.bounds.unexplained:
+        text = f"half of the digits are off at {check.bounds.unexplained} inputs, where no bound of rounding is known"
+        check.findings.append(Finding("note", "inconclusive", text))
     if check.skipped.get("laborious"):
         text = f"inputs of {min(check.laborious)} numbers or more may take too much exact work, and were left out"
         check.findings.append(Finding("note", "note", text))
@@ -185,7 +188,8 @@ def _oracles(check: Check) -> tuple[str, ...]:
     if check.formula.way != "opaque":
         found.append("the gradient's own formula in the same arithmetic, at tolerance zero")
     source = {"gradient": "the gradient's own operations", "autodiff": "reverse-mode autodiff of the cost"}
-    found.append(f"running error bounds (gamma_n) over {source.get(check.bounds.source, 'sizes alone')}")
+    if check.bounds.source:
+        found.append(f"running error bounds (gamma_n) over {source[check.bounds.source]}")
     return tuple(found)
 
 
@@ -237,11 +241,19 @@ def prepared(
         if place not in varying or np.asarray(example[place]).dtype.kind != "f":
             raise UsageError(f"argument {place} (in wrt) is no float array: give floats where the gradient is taken")
     spec, named_sizes = sizes.parsed(shapes, example, varying)
-    cases = Cases(example, varying, wrt, _domains(domain, example, varying, wrt), spec, named_sizes, kind.type)
+    domains = _domains(domain, example, varying, wrt)
+    fixed = [i for i in varying if domains[i].fixed]
+    spec, free_sizes = sizes.held(spec, named_sizes, fixed)
+    cases = Cases(example, varying, wrt, domains, spec, free_sizes, kind.type, blocks=not any_size)
     if most is not None:
         cases = replace(cases, most=most)
     name = label or getattr(gradient, "__qualname__", None) or type(gradient).__name__
-    return Check(cost, gradient, cases, _names(cost, len(example)), kinks, seconds, name, any_size)
+    check = Check(cost, gradient, cases, _names(cost, len(example)), kinks, seconds, name, any_size)
+    if free_sizes != named_sizes:
+        gone = ", ".join(n for n in named_sizes if n not in free_sizes)
+        whose = ", ".join(check.names[i] for i in fixed)
+        check.findings.append(Finding("note", "note", f"{whose} is as in the example, and so is the size of {gone}"))
+    return check
 
 
 def _example(args: Sequence[Any], dtype: Any) -> tuple[tuple[Any, ...], tuple[int, ...]]:

@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from gdjax.verification import contracts
 from gdjax.verification.inputs.cases import Case
 from gdjax.verification.numbers.arithmetic import Meeting, NotSupported, Opaque
@@ -72,7 +70,7 @@ class Visit:
             self._note(finding.kind, finding.severity, finding.message)
         if any(o.shape != g.shape for o, g in zip(outcome.outputs, answer.gradient, strict=True)):
             return
-        if sum(np.size(a) for a in case.args) <= _MOST_EXACT:
+        if case.count <= _MOST_EXACT:
             exactly = check.judge_exactly(case, answer, self._listener(1))
             if exactly is not None:
                 self._found.append(partial(check.record, exactly, False))

@@ -40,7 +40,20 @@ class Case:
     @property
     def key(self) -> tuple[Any, ...]:
         """The same for the same input."""
-        return tuple((np.shape(a), np.asarray(a).tobytes()) for a in self.args)
+        return tuple((a.shape, a.tobytes()) for a in self._arrays)
+
+    @property
+    def _arrays(self) -> list[Any]:
+        return [a for a in self.args if isinstance(a, (np.ndarray, np.generic))]
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        return tuple(a.shape for a in self._arrays)
+
+    @property
+    def count(self) -> int:
+        """How many numbers are in its arrays."""
+        return sum(int(a.size) for a in self._arrays)
 
     @property
     def ones(self) -> bool:
@@ -50,7 +63,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Cases:
-    """Makes inputs for arguments like an example's."""
+    """Makes inputs for arguments like an example's; `blocks` tries whole blocks of rows and columns too."""
 
     example: Args
     varying: tuple[int, ...]
@@ -61,10 +74,11 @@ class Cases:
     dtype: Any
     seed: int = 0
     most: int = _MOST_WORK
+    blocks: bool = True
 
     @property
     def plans(self) -> list[Sizes]:
-        found = plans(self.sizes, rows_name(self.spec, self.wrt))
+        found = plans(self.sizes, rows_name(self.spec, self.wrt), self.blocks)
         return [p for p in found if self._work(p) <= self.most] or found[:1]
 
     @property
@@ -195,7 +209,7 @@ class Cases:
         yield Case("ladder", tuple(whole), sizes)
 
     def large(self) -> Iterator[Case]:
-        """Sizes past common blocks, with last blocks that are partial."""
+        """Sizes past common blocks, with last blocks that are full and partial."""
         rows = rows_name(self.spec, self.wrt)
         for number, sizes in enumerate(self.plans):
             if self._work(sizes) > _SMALL or sizes.get(rows or "", 0) > _BLOCK:

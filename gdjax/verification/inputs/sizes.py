@@ -20,7 +20,7 @@ def parsed(shapes: Sequence[Any] | None, args: Sequence[Any], varying: Sequence[
         UsageError: a shape with another number of axes than its argument, or one name with two sizes.
     """
     if shapes is None:
-        return tuple(tuple(np.shape(a)) for a in args), {}
+        return tuple(tuple(np.shape(a)) if i in varying else () for i, a in enumerate(args)), {}
     if len(shapes) != len(args):
         raise UsageError(f"shapes has {len(shapes)} entries for {len(args)} arguments: give one for each")
     spec: list[tuple[str | int, ...]] = []
@@ -47,6 +47,13 @@ def parsed(shapes: Sequence[Any] | None, args: Sequence[Any], varying: Sequence[
     return tuple(spec), sizes
 
 
+def held(spec: Spec, sizes: Sizes, fixed: Sequence[int]) -> tuple[Spec, Sizes]:
+    """The same where some arguments are fixed: the names of their axes are of one size each, the example's."""
+    gone = {axis for i in fixed for axis in spec[i] if isinstance(axis, str)}
+    kept = {name: size for name, size in sizes.items() if name not in gone}
+    return tuple(tuple(sizes[str(a)] if a in gone else a for a in axes) for axes in spec), kept
+
+
 def shape_of(axes: tuple[str | int, ...], sizes: Sizes) -> tuple[int, ...]:
     return tuple(n if isinstance(n, int) else sizes[n] for n in axes)
 
@@ -60,8 +67,9 @@ def rows_name(spec: Spec, wrt: Sequence[int]) -> str | None:
     return next((axis for axes in spec for axis in axes if isinstance(axis, str)), None)
 
 
-def plans(sizes: Sizes, rows: str | None) -> list[Sizes]:
-    """Size assignments, small ones first: 1s, powers of two, a square, odd sizes, and rows past common blocks."""
+def plans(sizes: Sizes, rows: str | None, blocks: bool = True) -> list[Sizes]:
+    """Size assignments, small ones first: 1s, powers of two, a square, odd ones, a width past common blocks, and rows
+    in full blocks, in one more than full blocks, and in a few more."""
     if not sizes:
         return [{}]
     others = [name for name in sizes if name != rows]
@@ -70,8 +78,10 @@ def plans(sizes: Sizes, rows: str | None) -> list[Sizes]:
         chosen = {name: widths[i % len(widths)] for i, name in enumerate(others)}
         return {**chosen, **({rows: n} if rows is not None else {})}
 
-    found = [plan(1, 1), plan(1, 2, 3), plan(2, 2), plan(4, 1, 2), plan(8, 3, 5), plan(3, 3, 3), dict(sizes)]
-    found += [plan(67, 3, 2), plan(129, 2, 3), plan(1027, 3, 2)]
+    found = [plan(1, 1), plan(1, 2, 3), plan(2, 2), plan(4, 1, 2), plan(8, 3, 5), plan(3, 17, 3), dict(sizes)]
+    found += [plan(128, 3, 2), plan(129, 2, 3), plan(1027, 3, 2)]
+    if blocks:
+        found += [plan(128, 1, 2), plan(16, 17, 9)]
     unique: list[Sizes] = []
     for entry in found:
         if entry not in unique:

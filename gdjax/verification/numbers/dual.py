@@ -198,6 +198,9 @@ class Duals:
     def concrete(self, a: Dual) -> Array:
         return ex.to_float(a.value)
 
+    def decided(self, truth: Truth) -> Array:
+        return truth.value
+
     def order(self, a: Dual, axis: int) -> Array:
         """Indices that sort; equal values in the order of their derivatives along the direction."""
         if a.tangent is None:

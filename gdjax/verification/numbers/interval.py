@@ -216,6 +216,11 @@ class Intervals:
             return a.low
         raise NotSupported("an index that depends on data")
 
+    def decided(self, truth: Truth) -> Array:
+        if truth.doubt is not None and truth.doubt.any():
+            raise NotSupported("a branch that depends on data")
+        return truth.value
+
     def order(self, a: Interval, axis: int) -> Array:
         raise NotSupported("an order that depends on data")
 

@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import numpy as np
 
 from gdjax.verification.numbers.arithmetic import COMPARISONS, Context, NotSupported, Truth
 from gdjax.verification.numbers.exact import Array
+from gdjax.verification.numbers.floats import finfo, narrower
 from gdjax.verification.numbers.transcendental import FUNCTIONS
 
 # 2 n exp(-lambda^2 / 2) is below 1e-9 at n = 10,000.
@@ -71,7 +72,7 @@ class RunningErrors:
     context: Context = field(default_factory=Context)
 
     def __post_init__(self) -> None:
-        info = np.finfo(self.dtype)
+        info = finfo(self.dtype)
         self.unit = float(info.eps) / 2
         self.tiny = float(info.tiny)
         self.largest = float(info.max)
@@ -80,6 +81,18 @@ class RunningErrors:
     @property
     def constants(self) -> Hashable:
         return (self.dtype, self.rounded_constants)
+
+    def narrowed(self, dtype: Any) -> Self:
+        """The same for results of another dtype, where it is narrower: what a cost computes in bfloat16, say."""
+        return replace(self, dtype=np.dtype(dtype)) if narrower(dtype, self.dtype) else self
+
+    def converted(self, a: Running) -> Running:
+        """`a` rounded to the dtype once."""
+        with np.errstate(all="ignore"):
+            size = np.abs(a.value)
+            rough = (a.error > 0) | (a.value.astype(self.dtype).astype(np.float64) != a.value)
+            rounding = np.maximum(self.unit * (size + a.error), self.tiny)
+            return Running(a.value, self._finite(size, a.error + np.where(rough, rounding, 0.0)), a.depends)
 
     def const(self, array: Any) -> Running:
         value = np.asarray(array).astype(np.float64)
@@ -319,7 +332,8 @@ class RunningErrors:
         half by many units in the last place of the sum."""
         summed = [i % sizes.ndim for i in axes]
         kept = [i for i in range(sizes.ndim) if i not in summed]
-        rows = np.transpose(sizes, (*kept, *summed)).reshape(*(sizes.shape[i] for i in kept), -1)
+        count = math.prod(sizes.shape[i] for i in summed)
+        rows = np.transpose(sizes, (*kept, *summed)).reshape(*(sizes.shape[i] for i in kept), count)
         if rows.shape[-1] < LAMBDA**2:  # gamma_n is the smaller bound
             return np.zeros(rows.shape[:-1], bool)
         rows = np.sort(rows, axis=-1)
@@ -335,8 +349,24 @@ class RunningErrors:
     def concrete(self, a: Running) -> Array:
         return a.value
 
+    def decided(self, truth: Truth) -> Array:
+        return truth.value
+
     def order(self, a: Running, axis: int) -> Array:
         return np.argsort(a.value, axis, kind="stable")
+
+
+def running_inputs(args: Sequence[Any], varying: Sequence[int]) -> list[tuple[Running | Truth, ...]]:
+    """Exact inputs of the arguments that vary, for a walk of one side."""
+    found: list[tuple[Running | Truth, ...]] = []
+    for i in varying:
+        array = np.asarray(args[i])
+        if array.dtype == bool:
+            found.append((Truth(array, None, True),))
+        else:
+            value = array.astype(np.float64)
+            found.append((Running(value, np.zeros_like(value), True),))
+    return found
 
 
 def _unbounded(error: Array) -> Array:

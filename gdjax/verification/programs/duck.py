@@ -134,7 +134,7 @@ class Duck(NDArrayOperatorsMixin):
         raise NotSupported("an index that depends on data")
 
     def __bool__(self) -> bool:
-        verdicts = {bool(truth(A, v).value) for A, v in zip(self.walk.sides, self.sides, strict=True)}
+        verdicts = {bool(A.decided(truth(A, v))) for A, v in zip(self.walk.sides, self.sides, strict=True)}
         if len(verdicts) > 1:
             raise NotSupported("a Python branch at a kink")
         return verdicts.pop()
@@ -320,7 +320,7 @@ def _concrete(key: Any) -> Any:
     if not isinstance(key, Duck):
         return key
     values = [
-        v.value if isinstance(v, Truth) else A.concrete(v).astype(np.int64)
+        A.decided(v) if isinstance(v, Truth) else A.concrete(v).astype(np.int64)
         for A, v in zip(key.walk.sides, key.sides, strict=True)
     ]
     if any(not np.array_equal(values[0], other) for other in values[1:]):

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from gdjax.verification.numbers.arithmetic import Arithmetic, NotSupported, Truth
+from gdjax.verification.numbers.floats import is_float, narrower
 from gdjax.verification.programs.primitives import MIXING, RULES, SIDELESS, number, truth
 from gdjax.verification.work import OPERATION
 
@@ -39,6 +40,7 @@ class Walk:
         self.dtype: Any = np.dtype(np.float64)
         self.settle = settle
         self.names: dict[str, str] = {}
+        self._narrower: dict[Any, Walk] = {}
 
     def const(self, array: Any) -> Sides:
         array = np.asarray(array)
@@ -78,6 +80,15 @@ class Walk:
         for A in self.sides:
             A.context.site = site
 
+    def _rounding_to(self, dtype: Any) -> Walk:
+        """The same walk where results are of a float dtype: number systems that round, round to the narrower one."""
+        found = self._narrower.get(dtype)
+        if found is None:
+            sides = [A.narrowed(dtype) if hasattr(A, "narrowed") else A for A in self.sides]
+            alike = all(a is b for a, b in zip(sides, self.sides, strict=True))
+            found = self._narrower[dtype] = self if alike else Walk(sides, self.settle)
+        return found
+
     def run(self, closed: Any, args: Sequence[Sides], path: str = "") -> list[Sides]:
         """Evaluate a closed jaxpr."""
         jaxpr = getattr(closed, "jaxpr", closed)
@@ -109,7 +120,8 @@ class Walk:
         anything = getattr(self.sides[0], "anything", None)
         if name in RULES:
             try:
-                out = self._applied(name, params, values)
+                walk = self if step.floats is None else self._rounding_to(step.floats)
+                out = walk._applied(name, params, values)
             except NotSupported:
                 if anything is None:
                     raise
@@ -217,7 +229,8 @@ _DECIDING = {"eq", "ne", "lt", "le", "gt", "ge", "max", "min", "abs", "sign", "c
 @dataclass(slots=True)
 class Step:
     """One equation that the outputs need: where it stands in its jaxpr, what it applies to what, and, where it
-    compares, a name. `known` are its constants as numbers of the systems that have met them."""
+    compares, a name. `floats` is the dtype of its results where they are floats, `known` are its constants as numbers
+    of the systems that have met them."""
 
     place: int
     name: str
@@ -225,6 +238,7 @@ class Step:
     ins: tuple[Any, ...]
     outs: tuple[Any, ...]
     site: str
+    floats: Any = None
     known: dict[Any, Any] = field(default_factory=dict)
 
     @classmethod
@@ -235,8 +249,12 @@ class Step:
             params["quiet"] = _counts_signs(eqn.params[NESTED[name]])
         if name in ("div", "convert_element_type"):
             params["integer"] = eqn.invars[0].aval.dtype.kind in "iu"
+        if name == "convert_element_type":
+            params["narrows"] = narrower(eqn.params["new_dtype"], eqn.invars[0].aval.dtype)
         site = f"{place}:{name}{_line(eqn)}" if name in _DECIDING else ""
-        return cls(place, name, params, tuple(eqn.invars), tuple(eqn.outvars), site)
+        dtype = getattr(eqn.outvars[0].aval, "dtype", None) if eqn.outvars else None
+        floats = dtype if dtype is not None and is_float(dtype) else None
+        return cls(place, name, params, tuple(eqn.invars), tuple(eqn.outvars), site, floats)
 
 
 def _counts_signs(closed: Any) -> bool:

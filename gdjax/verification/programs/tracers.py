@@ -1,28 +1,72 @@
 """NumPy code as JAX code: an arithmetic whose numbers are JAX's tracers.
 
 It gives a cost written in NumPy what `jax.grad` needs, so that its reverse-mode gradient can serve as a reference for
-rounding-error bounds.
+rounding-error bounds. What data decide in it (a mask, an index, an order, a Python branch) a tracer cannot tell: there
+the code is run on floats first, its decisions are taken down, and it is traced with these, at each input anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+import math
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from gdjax.verification.numbers.arithmetic import Context, NotSupported, Truth, positions
+from gdjax.verification.numbers.arithmetic import (
+    Context,
+    Doubtful,
+    NotSupported,
+    Opaque,
+    Truth,
+    Uninterpreted,
+    positions,
+)
 from gdjax.verification.numbers.exact import Array
+from gdjax.verification.numbers.running import Running, RunningErrors, running_inputs
 from gdjax.verification.programs.duck import Duck
-from gdjax.verification.programs.interpreter import Walk
+from gdjax.verification.programs.interpreter import Sides, Walk
+from gdjax.verification.programs.program import Program, signature
+
+
+@dataclass
+class Decisions(RunningErrors):
+    """Floats that take down what is decided by them, in order."""
+
+    taken: list[Array] = field(default_factory=list)
+
+    def _noted(self, decision: Array, sure: Any) -> Array:
+        if not np.all(sure):
+            raise Doubtful("a decision that rounding may turn")
+        self.taken.append(np.asarray(decision))
+        return self.taken[-1]
+
+    def concrete(self, a: Running) -> Array:
+        return self._noted(super().concrete(a), a.error == 0)
+
+    def pivot(self, a: Running) -> Array:
+        """It moves no result."""
+        return self._noted(np.argmax(np.abs(a.value), axis=-1), True)
+
+    def order(self, a: Running, axis: int) -> Array:
+        found = super().order(a, axis)
+        values, errors = (np.take_along_axis(np.broadcast_to(x, a.shape), found, axis) for x in (a.value, a.error))
+        low, high = values - errors, values + errors
+        places = range(1, a.shape[axis]), range(a.shape[axis] - 1)
+        later, earlier = (np.take(x, list(p), axis) for x, p in zip((low, high), places, strict=True))
+        return self._noted(found, later >= earlier)
+
+    def decided(self, truth: Truth) -> Array:
+        return self._noted(super().decided(truth), True if truth.doubt is None else ~truth.doubt)
 
 
 @dataclass
 class Tracers:
-    """JAX's own operations."""
+    """JAX's own operations, with what floats decided."""
 
     context: Context = field(default_factory=Context)
+    decisions: Iterator[Array] = field(default_factory=lambda: iter(()))
 
     @property
     def constants(self) -> Hashable:
@@ -91,10 +135,16 @@ class Tracers:
         return jnp.where(truth.value, 1.0, 0.0)
 
     def is_nan(self, a: Any) -> Truth:
-        return Truth(np.zeros(a.shape, bool))
+        import jax.numpy as jnp
+
+        found: Any = jnp.isnan(a)
+        return Truth(found)
 
     def is_finite(self, a: Any) -> Truth:
-        return Truth(np.ones(a.shape, bool))
+        import jax.numpy as jnp
+
+        found: Any = jnp.isfinite(a)
+        return Truth(found)
 
     def take(self, a: Any, index: Array) -> Any:
         return a.reshape(-1)[index]
@@ -121,18 +171,67 @@ class Tracers:
         return jax.lax.stop_gradient(a)
 
     def concrete(self, a: Any) -> Array:
-        raise NotSupported("an index that depends on data")
+        return self._next("an index that depends on data")
+
+    def pivot(self, a: Any) -> Array:
+        return self._next("a pivot that depends on data")
 
     def order(self, a: Any, axis: int) -> Array:
-        raise NotSupported("an order that depends on data")
+        return self._next("an order that depends on data")
+
+    def decided(self, truth: Truth) -> Array:
+        return truth.value if isinstance(truth.value, np.ndarray) else self._next("a branch that depends on data")
+
+    def _next(self, what: str) -> Array:
+        found = next(self.decisions, None)
+        if found is None:
+            raise NotSupported(what)
+        return found
 
 
-def as_jax(function: Callable[..., Any], varying: Sequence[int]) -> Callable[..., Any]:
+def as_jax(function: Callable[..., Any], varying: Sequence[int], decisions: Sequence[Array] = ()) -> Callable[..., Any]:
     """A scalar function written in NumPy, as one that JAX can differentiate."""
 
     def traced(*args: Any) -> Any:
-        walk = Walk([Tracers()])
+        walk = Walk([Tracers(decisions=iter(decisions))])
         whole = [Duck(walk, (a,)) if i in varying else a for i, a in enumerate(args)]
         return function(*whole).sides[0]
 
     return traced
+
+
+class Decided(Program):
+    """The reverse-mode gradient of a cost in NumPy whose data decide what it does: traced anew at each input."""
+
+    def __init__(self, cost: Program, wrt: Sequence[int], dtype: Any) -> None:
+        super().__init__(cost.function, cost.varying, cost.wide, cost.work)
+        self.cost, self.wrt, self.dtype = cost, tuple(wrt), dtype
+
+    def traces(self, args: Sequence[Any]) -> bool:
+        """Whether it can be traced, doubts aside."""
+        try:
+            return self.trace(args) is not None
+        except Doubtful:
+            return True
+
+    def trace(self, args: Sequence[Any]) -> Any:
+        import jax
+
+        floats = Decisions(self.dtype, context=self.cost.context(math.inf))
+        try:
+            self.cost.run(Walk([floats]), args, running_inputs(args, self.varying))
+        except Doubtful:
+            raise
+        except Uninterpreted:
+            return None
+        key = signature(args), tuple(decision.tobytes() for decision in floats.taken)
+        if key not in self._traces:
+            gradient = jax.grad(as_jax(self.function, self.varying, floats.taken), self.wrt)
+            self._traces[key] = Program(gradient, self.varying, self.wide, self.work).trace(args)
+        return self._traces[key]
+
+    def run(self, walk: Walk, args: Sequence[Any], inputs: Sequence[Sides]) -> list[Sides]:
+        traced = self.trace(args)
+        if traced is None:
+            raise Opaque("it cannot be traced at this input")
+        return walk.run(traced, inputs)

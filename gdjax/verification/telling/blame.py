@@ -201,7 +201,7 @@ class _Blame:
         """Gate, sum or residual: by what happens to one sample, and to several on one side of the kink."""
         tried = [o for o in self.check.observations if o.answer.kind == "smooth" and not o.formula]
         single = [o for o in tried if self.count(o) == 1]
-        several = [o for o in tried if self.count(o) > 1 and sum(map(np.size, o.case.args)) < 200]
+        several = [o for o in tried if self.count(o) > 1 and o.case.count < 200]
         bad_single = [o for o in single if o.failed]
         bad_several = [o for o in several if o.failed and any(e.any() for e in o.exact)][:_MOST]
         if single and not bad_single:

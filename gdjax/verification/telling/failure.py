@@ -51,7 +51,7 @@ class Failure:
 
 
 def _size(observation: Observation) -> tuple[int, int, int]:
-    total = sum(int(np.size(a)) for a in observation.case.args)
+    total = observation.case.count
     return (total, int(observation.case.sampled), int(observation.formula))
 
 

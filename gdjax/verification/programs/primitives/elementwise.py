@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from gdjax.verification.numbers.arithmetic import Arithmetic, Truth
+from gdjax.verification.numbers.floats import of_bits
 from gdjax.verification.programs.primitives.choices import both
 from gdjax.verification.programs.primitives.registry import RULES, SIDELESS, Rule, Value, number, rule, truth
 
@@ -98,9 +99,20 @@ def _stop_gradient(A: Arithmetic, p: dict[str, Any], a: Value) -> Value:
     return a if isinstance(a, Truth) else A.detach(a)
 
 
-@rule("copy", "reduce_precision", "sharding_constraint", "pvary", "pcast", "name", "mesh_cast", "reshard")
+@rule("copy", "sharding_constraint", "pvary", "pcast", "name", "mesh_cast", "reshard")
 def _identity(A: Arithmetic, p: dict[str, Any], a: Value) -> Value:
     return a
+
+
+@rule("reduce_precision")
+def _reduce_precision(A: Arithmetic, p: dict[str, Any], a: Value) -> Value:
+    return _narrowed(A, a, of_bits(p["exponent_bits"], p["mantissa_bits"]))
+
+
+def _narrowed(A: Arithmetic, a: Value, dtype: Any) -> Value:
+    """What an arithmetic that rounds makes of a conversion to a narrower dtype; in the others it changes nothing."""
+    narrowed = getattr(A, "narrowed", None)
+    return a if narrowed is None or isinstance(a, Truth) else narrowed(dtype).converted(a)
 
 
 @rule("empty2")
@@ -125,4 +137,6 @@ def _convert(A: Arithmetic, p: dict[str, Any], a: Value) -> Value:
     if kind == "b":
         return truth(A, a)
     a = number(A, a)
+    if p.get("narrows"):
+        return _narrowed(A, a, p["new_dtype"])
     return A.rounded("trunc", a) if kind in "iu" and not p.get("integer") else a

@@ -64,6 +64,12 @@ def triangular(A: Arithmetic, a: Value, b: Value, lower: bool, unit: bool = Fals
     return A.concat(rows if lower else rows[::-1], rank - 2)
 
 
+def _largest(A: Arithmetic, a: Value) -> Array:
+    """Which of the last axis is the largest, about: a pivot, which moves no result."""
+    pivot = getattr(A, "pivot", None)
+    return np.argmax(np.abs(A.concrete(a)), axis=-1) if pivot is None else pivot(a)
+
+
 def eliminated(A: Arithmetic, a: Value) -> tuple[Value, Array, Array]:
     """L and U in one, the row that each step was swapped with, and where rows come from: the largest is the pivot."""
     shape = A.shape(a)
@@ -73,8 +79,7 @@ def eliminated(A: Arithmetic, a: Value) -> tuple[Value, Array, Array]:
     order = np.broadcast_to(np.arange(m), (*shape[:-2], m)).copy()
     for k in range(steps):
         _step(A, a)
-        sizes = np.abs(A.concrete(_part(A, a, np.s_[..., k:, k])))
-        pivots[..., k] = k + np.argmax(sizes, axis=-1)
+        pivots[..., k] = k + _largest(A, _part(A, a, np.s_[..., k:, k]))
         swap = np.broadcast_to(np.arange(m), order.shape).copy()
         np.put_along_axis(swap, pivots[..., k : k + 1], k, -1)
         swap[..., k] = pivots[..., k]

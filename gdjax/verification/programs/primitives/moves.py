@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -153,17 +154,24 @@ def _gather(A: Arithmetic, p: dict[str, Any], a: Value, indices: Value) -> Value
 
 
 def _destinations(p: dict[str, Any], shape: tuple[int, ...], at: Array, sizes: tuple[int, ...]) -> Array:
-    """Where each update goes, flattened; -1 where it is dropped: the transpose of a scatter is a gather."""
+    """Where each update goes, flattened; -1 where it is dropped."""
+    how = p["dimension_numbers"], p["mode"], p["unique_indices"]
+    return _scattered_to(how, shape, at.shape, at.tobytes(), sizes)
+
+
+@lru_cache(maxsize=256)
+def _scattered_to(
+    how: tuple[Any, Any, bool], shape: tuple[int, ...], places: tuple[int, ...], at: bytes, sizes: tuple[int, ...]
+) -> Array:
+    """The transpose of a scatter is a gather."""
     import jax
     from jax import lax
 
-    clean = {**p, "update_jaxpr": None, "update_consts": ()}
+    dimensions, mode, unique = how
+    index = np.frombuffer(at, np.int64).reshape(places)
 
     def scatter(updates: Any) -> Any:
-        dimensions, mode = p["dimension_numbers"], p["mode"]
-        return lax.scatter_add(
-            np.zeros(shape), at, updates, dimensions, mode=mode, unique_indices=clean["unique_indices"]
-        )
+        return lax.scatter_add(np.zeros(shape), index, updates, dimensions, mode=mode, unique_indices=unique)
 
     with jax.enable_x64(True):
         _, transpose = jax.vjp(scatter, np.zeros(sizes))
