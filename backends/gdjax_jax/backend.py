@@ -17,6 +17,7 @@ from gdjax.samples import Samples
 from gdjax_jax import programs
 from gdjax_jax.scope import scope
 from gdjax_jax.sums import AXIS, P, beside, mesh_of
+from gdjax_jax.walks import walk_for
 
 LARGE, ALIGNED = 1 << 20, 64
 """Bytes from which a second copy counts, and what XLA on CPU wants an array's address to be a multiple of."""
@@ -76,7 +77,8 @@ class JaxBackend:
     def cost_and_gradient(self, formula: Formula, theta: Any, samples: Samples) -> tuple[jax.Array, jax.Array]:
         """See `gdjax.protocol.Backend`."""
         with scope(self.dtype):
-            return programs.cost_and_gradient(formula, self.asarray(theta), beside(samples), mesh_of(samples.X))
+            walk = walk_for(formula, samples.X, self.dtype)
+            return programs.cost_and_gradient(formula, self.asarray(theta), beside(samples), mesh_of(samples.X), walk)
 
     def grad(self, formula: Formula, theta: Any, samples: Samples) -> jax.Array:
         """The gradient by `jax.grad` of the cost alone, which never sees a hand-written slope."""

@@ -13,16 +13,14 @@ from jax.sharding import Mesh
 
 from gdjax.formulas import Formula
 from gdjax.protocol import Chunk
-from gdjax.rule import RUNNING, STATIONARY, Knobs, Rule, State, make_advance
+from gdjax.rule import RUNNING, STATIONARY, Evaluate, Knobs, Rule, State, make_advance
 from gdjax.samples import Samples, block_sums
 from gdjax_jax.compiling import WIDE, compiled
 from gdjax_jax.lone import barrier, matmul
 from gdjax_jax.packing import Layout, Packed, layout_of, pack, unpack
 from gdjax_jax.scope import scope
 from gdjax_jax.sums import evaluate, evaluator, mesh_of
-
-TILE_BYTES = 1 << 18
-"""A tile of neurons and their samples stay in cache for a whole chunk of steps."""
+from gdjax_jax.walks import CPU, Walk, tile_neurons, walk_for
 
 STEPS = 100
 """Steps that a program has room for; how many it takes is traced."""
@@ -35,7 +33,7 @@ cost_and_gradient = compiled(
     neurons=lambda formula, theta, samples, *rest: len(theta) if samples.shared else 1,
     most=QUICK_SHARED,
     asked=WIDE,
-    static_argnums=(0, 3),
+    static_argnums=(0, 3, 4),
 )
 
 
@@ -62,13 +60,19 @@ def steps(
     batches: jax.Array | None,
     count: jax.Array | None = None,
     mesh: Mesh | None = None,
+    walk: Walk | None = None,
+    places: jax.Array | None = None,
 ) -> tuple[State, jax.Array | None]:
-    """A chunk of steps of neurons in lockstep, the first `count` of them, ended early where none is running."""
+    """A chunk of steps of neurons in lockstep, the first `count` of them, ended early where none is running.
+
+    Whether any is, is looked at every `walk.stride` steps, which the number of factors is a multiple of. With `places`,
+    as `evaluate` has them, the samples of neurons that are not running are not read.
+    """
     last = len(factors) if count is None else count
     advance = make_advance(jnp, rule)
     costs = jnp.full((len(factors), len(state.phase)), jnp.nan, factors.dtype) if trace else None
     if batches is None:
-        on_all = evaluator(formula, state.point, samples, mesh)
+        on_all = evaluator(formula, state.point, samples, mesh, walk)
     carried = _together(state, knobs) if samples.shared else _apart(state, knobs)
 
     def unfinished(carry: tuple[Any, Any, Any]) -> jax.Array:
@@ -77,13 +81,33 @@ def steps(
 
     def step(carry: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
         i, now, seen_costs = carry
-        on_these = on_all if batches is None else partial(evaluate, formula, samples=samples.batch(jnp, batches[i]))
-        after = advance(carried.state(now), carried.knobs(), on_these, factors[i])
+        before = carried.state(now)
+        on_these: Evaluate
+        if batches is not None:
+            on_these = partial(evaluate, formula, samples=samples.batch(jnp, batches[i]), walk=walk)
+        elif places is not None:
+            read = jnp.where(before.phase == RUNNING, places, -1)
+            on_these = partial(evaluate, formula, samples=samples, walk=walk, places=read)
+        else:
+            on_these = on_all
+        after = advance(before, carried.knobs(), on_these, factors[i])
         if seen_costs is not None:
             seen_costs = seen_costs.at[i].set(after.cost)
         return i + 1, carried.of(after), seen_costs
 
-    _, end, costs = lax.while_loop(unfinished, step, (jnp.int32(0), carried.of(state), costs))
+    stride = 1 if walk is None else walk.stride
+
+    def stretch(carry: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
+        def within(_: Any, carry: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
+            i, now, _ = carry
+            i, after, seen_costs = step(carry)
+            return i, jax.tree.map(partial(jnp.where, i <= last), after, now), seen_costs
+
+        return lax.fori_loop(0, stride, within, carry)
+
+    _, end, costs = lax.while_loop(
+        unfinished, step if stride == 1 else stretch, (jnp.int32(0), carried.of(state), costs)
+    )
     return carried.state(end), costs
 
 
@@ -128,6 +152,7 @@ class Plan(NamedTuple):
     state: Layout
     knobs: Layout
     mesh: Mesh | None = None
+    walk: Walk | None = None
 
 
 class Given(NamedTuple):
@@ -172,24 +197,34 @@ def chunk_own(
     """
     shape = (len(rows), len(given.factors), rows.shape[1])
     costs = jnp.full(shape, jnp.nan, given.factors.dtype) if plan.trace else None
+    in_place = batches is None and plan.walk is not None and plan.walk.fused
 
     def tile(i: jax.Array, carry: tuple[Packed, jax.Array | None]) -> tuple[Packed, jax.Array | None]:
         at, now, held, index = jax.tree.map(lambda x: x[i], (rows, carry[0], knobs, batches))
         if index is not None:
             index = jnp.moveaxis(index, 0, 1)
-        after = _packed_steps(plan, samples.take(at), now, held, given, index)
+        if in_place:
+            after = _packed_steps(plan, samples._replace(total=samples.total[at]), now, held, given, None, at)
+        else:
+            after = _packed_steps(plan, samples.take(at), now, held, given, index)
         return jax.tree.map(lambda whole, part: whole.at[i].set(part), carry, after)
 
     return lax.fori_loop(0, tiles, tile, (Packed(*map(jnp.asarray, state)), costs))  # NumPy without jit
 
 
 def _packed_steps(
-    plan: Plan, samples: Samples, state: Packed, knobs: Packed, given: Given, batches: jax.Array | None
+    plan: Plan,
+    samples: Samples,
+    state: Packed,
+    knobs: Packed,
+    given: Given,
+    batches: jax.Array | None,
+    places: jax.Array | None = None,
 ) -> tuple[Packed, jax.Array | None]:
     before = State(*unpack(state, plan.state))
     own = dict(zip(PER_NEURON, unpack(knobs, plan.knobs), strict=True))
     held = Knobs(penalised=given.penalised, **own)
-    end = (given.factors, batches, given.count, plan.mesh)
+    end = (given.factors, batches, given.count, plan.mesh, plan.walk, places)
     after, costs = steps(plan.formula, plan.rule, plan.trace, samples, before, held, *end)
     return pack(jnp, plan.state, after), costs
 
@@ -211,14 +246,15 @@ def run(
     """A chunk; NumPy in, NumPy out. A fleet on CPU goes out in two halves at once: XLA runs a loop over tiles on one
     core, and tiles of a fixed shape do not see in which half they are."""
     own = [getattr(knobs, name) for name in PER_NEURON]
-    plan = Plan(formula, rule, chunk.trace, layout_of(state), layout_of(own), None)
+    walk = walk_for(formula, samples.X, dtype)
+    plan = Plan(formula, rule, chunk.trace, layout_of(state), layout_of(own), None, walk)
     half = 0
     # without jit there is no program to share, and threads would not know that it is off
     if not samples.shared and not jax.config.jax_disable_jit:  # type: ignore[attr-defined]
-        tile = tile_neurons(samples.X)
+        tile = tile_neurons(samples.X, walk)
         width = None if chunk.batches is None else chunk.batches.shape[2]
         program = (plan, samples.X.shape, dtype, width, -(-len(chunk.factors) // STEPS))
-        if program in _seen and len(rows) > tile and {d.platform for d in samples.X.devices()} == {"cpu"}:
+        if program in _seen and len(rows) > tile and walk == CPU:
             half = -(-len(rows) // (2 * tile)) * tile
         _seen.add(program)
     now, held = pack(np, plan.state, state), pack(np, plan.knobs, own)
@@ -262,7 +298,7 @@ def _dispatch(
     batches = chunk.batches
     if batches is not None:
         batches = np.pad(batches, ((0, len(factors) - taken), (0, 0), (0, 0)))
-    tile = 1 if samples.shared else tile_neurons(samples.X)
+    tile = 1 if samples.shared else tile_neurons(samples.X, plan.walk)
     size = 1 << (count - 1).bit_length() if samples.shared else -(-len(samples.X) // tile) * tile
 
     def padded(x: np.ndarray) -> np.ndarray:
@@ -290,10 +326,3 @@ def _dispatch(
         costs = None if costs is None else np.moveaxis(np.asarray(costs), 1, 0).reshape(len(factors), size)
     found = Packed(*(a[:count] for a in found))
     return found, None if costs is None else np.asarray(costs)[:taken, :count]
-
-
-def tile_neurons(X: Any) -> int:
-    """How many neurons a tile holds: by the bytes of one neuron's samples alone."""
-    each = X.shape[1] * X.shape[2] * X.dtype.itemsize
-    fit = TILE_BYTES // max(1, each)
-    return 1 << min(6, max(0, fit.bit_length() - 1))

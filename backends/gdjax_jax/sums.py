@@ -12,35 +12,43 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from gdjax.formulas import Formula, Pointwise
 from gdjax.machine.cores import cores
-from gdjax.samples import Samples, Summed, block_sums, block_sums_by, has_folds, plainly, weigh, weighted
+from gdjax.samples import Samples, Summed, block_sums, block_sums_by, has_folds, of_sets, plainly, weigh, weighted
+from gdjax_jax.fused import fused_sums
 from gdjax_jax.lone import BY_ALL_CORES, BY_ONE_CORE, barrier, lone_sums, matmul
+from gdjax_jax.walks import ACCELERATOR, CPU, Walk
 
 AXIS = "rows"
 P: Any = PartitionSpec
-
-BLOCK_BYTES = 1 << 23
-"""What a block of rows and the values computed from it take: for 1,024 neurons the fastest, with 16, of 1 to 32 MiB."""
-
-STRIPS = 8
-"""XLA on CPU unrolls a sum of so few terms, and takes both sums in one pass; of 16 they took twice as long."""
 
 psum: Any = lax.psum
 
 
 def evaluate(
-    formula: Formula, theta: jax.Array, samples: Samples, mesh: Mesh | None = None
+    formula: Formula,
+    theta: jax.Array,
+    samples: Samples,
+    mesh: Mesh | None = None,
+    walk: Walk | None = None,
+    places: jax.Array | None = None,
 ) -> tuple[jax.Array, jax.Array]:
-    """Mean cost (K,) and hand-derived gradient (K, P)."""
+    """Mean cost (K,) and hand-derived gradient (K, P).
+
+    Where own samples are walked by a fused kernel, `places` (K,) may say which are each neuron's, -1 for one whose
+    cost and gradient nobody looks at; `samples.total` is in the neurons' order in any case.
+    """
     pointwise = formula.pointwise(jnp)
     X, y, weight, _, fold = samples
-    if not samples.shared:
+    if not samples.shared and walk is not None and walk.fused:
+        at = jnp.arange(len(theta), dtype=np.int32) if places is None else places
+        sums = fused_sums(pointwise, theta, X, y, weight, at)
+    elif not samples.shared:
         sums = block_sums(jnp, pointwise, theta, X.astype(theta.dtype), y, weight, None, matmul)
     elif mesh is None:
-        sums = over_blocks(pointwise, theta, X, y, weight, fold)
+        sums = over_blocks(pointwise, theta, X, y, weight, fold, walk=walk)
     else:
 
         def part(theta: jax.Array, X: jax.Array, y: jax.Array, weight: jax.Array, fold: jax.Array | None) -> Any:
-            return psum(over_blocks(pointwise, theta, X, y, weight, fold, mesh.size), AXIS)
+            return psum(over_blocks(pointwise, theta, X, y, weight, fold, mesh.size, walk), AXIS)
 
         targets = P(AXIS) if y.ndim == 1 else P(None, AXIS)
         specs = (P(), P(AXIS), targets, P(None, AXIS), P())
@@ -49,17 +57,18 @@ def evaluate(
 
 
 def evaluator(
-    formula: Formula, like: jax.Array, samples: Samples, mesh: Mesh | None = None
+    formula: Formula, like: jax.Array, samples: Samples, mesh: Mesh | None = None, walk: Walk | None = None
 ) -> Callable[[jax.Array], tuple[jax.Array, jax.Array]]:
     """`evaluate` as a function of theta alone, shaped `like` it, for many steps on the same samples.
 
-    Shared samples that fit in a block are turned once, features by rows with a row of ones for the bias: XLA on CPU
-    multiplies by that several times as fast as by narrow rows, and sums over long rows not at all.
+    Shared samples that fit in a CPU's block are turned once, features by rows with a row of ones for the bias: XLA on
+    CPU multiplies by that several times as fast as by narrow rows, and sums over long rows not at all.
     """
     X, y, weight, _, fold = samples
     rows = X.shape[0]
-    if not samples.shared or mesh is not None or not isinstance(rows, int) or not one_block(X, like):
-        return partial(evaluate, formula, samples=samples, mesh=mesh)
+    by_kernel = walk is not None and walk.fused and len(like) == 1
+    if not samples.shared or mesh is not None or by_kernel or not isinstance(rows, int) or not one_block(X, like):
+        return partial(evaluate, formula, samples=samples, mesh=mesh, walk=walk)
     pointwise = formula.pointwise(jnp)
     columns = jnp.concatenate([X.T.astype(like.dtype), jnp.ones((1, rows), like.dtype)])
     columns = barrier(columns)  # or XLA would take the transpose into the loop
@@ -79,27 +88,44 @@ def over_blocks(
     weight: jax.Array,
     fold: jax.Array | None,
     devices: int = 1,
+    walk: Walk | None = None,
 ) -> tuple[jax.Array, jax.Array]:
     """The sums of all rows: X is read once, and nothing of size N by K is stored; `devices` do so side by side."""
     rows = X.shape[0]
+    if len(theta) == 1 and walk is not None and walk.fused:
+        of_one, share = (of_sets(part, fold).reshape(1, rows) for part in (y, weight))
+        first = jnp.zeros(1, np.int32)
+        return fused_sums(pointwise, theta, X[None], of_one, share, first, has_folds(weight, fold))
     if not isinstance(rows, int) or one_block(X, theta):  # exported programs leave N open
         return block_sums(jnp, pointwise, theta, X.astype(theta.dtype), y, weight, fold, matmul)
-    by_products = partial(_by_products, pointwise)
-    if len(theta) > 1:
-        return by_products(theta, X, y, weight, fold)
-    in_place = partial(lone_sums, pointwise, BY_ONE_CORE if devices >= cores() else BY_ALL_CORES)
-    by_platform: Any = lax.platform_dependent(theta, X, y, weight, fold, cpu=in_place, default=by_products)
-    return by_platform[0], by_platform[1]
+    if walk is None:
+        ways = {
+            platform: partial(over_blocks, pointwise, devices=devices, walk=way)
+            for platform, way in (("cpu", CPU), ("default", ACCELERATOR))
+        }
+        by_platform: Any = lax.platform_dependent(theta, X, y, weight, fold, **ways)
+        return by_platform[0], by_platform[1]
+    if len(theta) == 1 and walk == CPU:
+        blocks = BY_ONE_CORE if devices >= cores() else BY_ALL_CORES
+        return lone_sums(pointwise, blocks, theta, X, y, weight, fold)
+    return by_products(pointwise, walk, theta, X, y, weight, fold)
 
 
-def _by_products(
-    pointwise: Pointwise, theta: jax.Array, X: jax.Array, y: jax.Array, weight: jax.Array, fold: jax.Array | None
+def by_products(
+    pointwise: Pointwise,
+    walk: Walk,
+    theta: jax.Array,
+    X: jax.Array,
+    y: jax.Array,
+    weight: jax.Array,
+    fold: jax.Array | None,
 ) -> tuple[jax.Array, jax.Array]:
     """Two matrix products a block."""
     rows = X.shape[0]
-    block = min(block_rows(X, theta, BLOCK_BYTES), rows)
-    summing = partial(plainly, jnp) if block % STRIPS else _in_strips
-    summed = summing(pointwise, has_folds(weight, fold))
+    block = min(block_rows(X, theta, walk.block_bytes), rows)
+    folds = has_folds(weight, fold)
+    whole = walk.strips == 1 or block % walk.strips
+    summed = plainly(jnp, pointwise, folds) if whole else _in_strips(pointwise, folds, walk.strips)
 
     def add(i: jax.Array, sums: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         # the last block begins early enough to be whole; the rows that it repeats weigh nothing
@@ -123,12 +149,12 @@ def _by_products(
     return lax.fori_loop(0, -(-rows // block), add, nothing)
 
 
-def _in_strips(pointwise: Pointwise, folds: bool) -> Summed:
-    """`gdjax.samples.weigh`, its sums over the `STRIPS` parts of the rows first."""
+def _in_strips(pointwise: Pointwise, folds: bool, count: int) -> Summed:
+    """`gdjax.samples.weigh`, its sums over the `count` parts of the rows first."""
 
     def summed(z: jax.Array, y: jax.Array, weight: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         both = weigh(jnp, pointwise, z, y, weight, folds)
-        strips = tuple(part.reshape(len(z), STRIPS, -1) for part in both)
+        strips = tuple(part.reshape(len(z), count, -1) for part in both)
         zero = np.zeros((), z.dtype)
         cost, slope = lax.reduce(strips, (zero, zero), lambda a, b: (a[0] + b[0], a[1] + b[1]), (1,))
         return cost.sum(axis=-1), both[1], slope.sum(axis=-1)
@@ -137,8 +163,8 @@ def _in_strips(pointwise: Pointwise, folds: bool) -> Summed:
 
 
 def one_block(X: Any, theta: Any) -> bool:
-    """Whether all rows are one block; of one neuron's, no more than are faster so on CPU than in place."""
-    return block_rows(X, theta, BLOCK_BYTES if theta.shape[0] > 1 else BY_ALL_CORES.bytes) >= X.shape[0]
+    """Whether all rows are one block of a CPU's; of one neuron's, no more than are faster so than in place."""
+    return block_rows(X, theta, CPU.block_bytes if theta.shape[0] > 1 else BY_ALL_CORES.bytes) >= X.shape[0]
 
 
 def block_rows(X: Any, theta: Any, most: int) -> int:
