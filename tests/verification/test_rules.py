@@ -413,3 +413,32 @@ def test_code_that_cannot_be_traced_is_tried_past_its_blocks(wrong_where: Any) -
     args = np.array([0.5, -0.25, 1.0]), np.arange(18.0).reshape(6, 3) / 8 - 1, np.array([1.0, -1, 1, 1, -1, -1])
     report = gdjax.verify(cost, gradient, args, wrt=(0,), shapes=("D", "N D", "N"))
     assert report.verdict == "fail", str(report)
+
+
+NARROW = {
+    "bfloat16": lambda X, w: (X.astype(jnp.bfloat16) @ w.astype(jnp.bfloat16)).astype(X.dtype),
+    "float16": lambda X, w: jax.nn.sigmoid((X @ w).astype(jnp.float16)).astype(X.dtype),
+    "float32": lambda X, w: jnp.tanh(X.astype(jnp.float32) @ w.astype(jnp.float32)).astype(X.dtype),
+    "bits": lambda X, w: jax.lax.reduce_precision(X @ w, 8, 7),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", NARROW)
+def test_a_cost_that_rounds_to_fewer_digits_may_do_so(name: str, dtype: str) -> None:
+    """JAX's own gradient of it is right, to these digits, and half as much again is wrong."""
+
+    def cost(w, X, y):
+        return jnp.mean((NARROW[name](X, w) - y) ** 2)
+
+    slope = jax.jit(jax.grad(cost))
+    args = (A[0, 0], A[1], A[0, 1])
+
+    def judged(factor: float) -> str:
+        def gradient(w, X, y):
+            return (factor * slope(w, X, y),)
+
+        report = gdjax.verify(cost, gradient, args, wrt=(0,), shapes=("D", "N D", "N"), dtype=dtype, seconds=1.0)
+        return report.verdict
+
+    assert [judged(factor) for factor in (1.0, 1.5)] == ["pass", "fail"]

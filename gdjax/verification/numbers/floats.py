@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from gdjax.verification.numbers.arithmetic import NotSupported
+
 
 def is_float(dtype: Any) -> bool:
     """Whether a dtype is one of real floats.
@@ -13,8 +15,8 @@ def is_float(dtype: Any) -> bool:
     >>> is_float(np.float32), is_float(np.int32)
     (True, False)
     """
-    kind = np.dtype(dtype) if not hasattr(dtype, "kind") else dtype
-    return bool(kind.kind == "f" or "float" in kind.name)
+    name = dtype.name if hasattr(dtype, "name") else np.dtype(dtype).name  # keys have one, and are no NumPy dtypes
+    return "float" in name
 
 
 def finfo(dtype: Any) -> Any:
@@ -23,7 +25,7 @@ def finfo(dtype: Any) -> Any:
         return np.finfo(dtype)
     import jax.numpy as jnp
 
-    return jnp.finfo(dtype)
+    return jnp.finfo(dtype)  # type: ignore[no-untyped-call]
 
 
 def narrower(a: Any, b: Any) -> bool:
@@ -42,8 +44,6 @@ def of_bits(exponent: int, mantissa: int) -> Any:
         NotSupported: there is none.
     """
     import jax.numpy as jnp
-
-    from gdjax.verification.numbers.arithmetic import NotSupported
 
     for dtype in (jnp.float64, jnp.float32, jnp.bfloat16, jnp.float16):
         info = finfo(dtype)
