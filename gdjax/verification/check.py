@@ -17,12 +17,14 @@ from gdjax.verification.inputs.domain import Domain, signed
 from gdjax.verification.inputs.steering import Steering
 from gdjax.verification.judge import LastDigits, Observation, judged, judged_exactly
 from gdjax.verification.numbers import exact as ex
-from gdjax.verification.numbers.arithmetic import Meeting, NotSupported, Opaque, OutOfWork, Uninterpreted
+from gdjax.verification.numbers.arithmetic import Meeting, NotSupported, Opaque, OutOfRange, OutOfWork, Uninterpreted
 from gdjax.verification.numbers.exact import Array
+from gdjax.verification.numbers.running import RunningErrors, running_inputs
 from gdjax.verification.oracle import Answer, Oracle, values_of
+from gdjax.verification.programs.interpreter import Walk
 from gdjax.verification.programs.program import Program
 from gdjax.verification.programs.tracers import Decided, as_jax
-from gdjax.verification.subject import ByName, Subject
+from gdjax.verification.subject import Broken, ByName, Subject
 from gdjax.verification.telling.report import Finding, Input
 from gdjax.verification.visit import Visit
 from gdjax.verification.work import Work
@@ -125,6 +127,7 @@ class Check:
         """What keeps the cost from being interpreted, or None; finds where its parameters are real."""
         try:
             answers = [self.oracle(self.cases.example)]
+            self.cases = replace(self.cases, below=tuple(self._pointing()))
             for i, plan in enumerate(self.cases.plans[:6]):
                 drawn = self.cases.drawn(plan, self.cases.rng(0, i))
                 found = self.answer(drawn)
@@ -145,6 +148,38 @@ class Check:
                     domains[i] = signed(self.cases.example[i])
             self.cases = replace(self.cases, domains=tuple(domains))
         return None
+
+    def _pointing(self) -> Iterator[tuple[int, str]]:
+        """Which integer arguments point into which named axis: with that axis cut short of them, an index fails."""
+        c = self.cases
+        for i in c.varying:
+            array = np.asarray(c.example[i])
+            if array.dtype.kind not in "iu" or c.domains[i].fixed or not array.size or array.min() < 0:
+                continue
+            most = int(array.max())
+            for axis, size in c.sizes.items():
+                if axis not in c.spec[i] and 1 <= most < size and self._fails_short(axis, most):
+                    yield i, axis
+
+    def _fails_short(self, axis: str, size: int) -> bool:
+        """Whether an index of the cost, or of the gradient, is out of range at the example with an axis cut."""
+        args = list(self.cases.example)
+        for i in self.cases.varying:
+            for k, name in enumerate(self.cases.spec[i]):
+                if name == axis:
+                    args[i] = np.take(args[i], range(size), k)
+        floats = RunningErrors(self.cases.dtype, context=self.program.context(1.0))
+        floats.context.strict = True
+        try:
+            self.program.run(Walk([floats]), args, running_inputs(args, self.program.varying))
+            self.subject(args)
+        except OutOfRange:
+            return True
+        except Broken as error:
+            return isinstance(error.__cause__, IndexError)
+        except Uninterpreted:
+            return False
+        return False
 
     def answer(self, args: Sequence[Any], listener: Callable[[Meeting], None] | None = None) -> Answer | None:
         """The exact answer; None where it takes too much work, or two inputs no larger did."""

@@ -244,7 +244,7 @@ def prepared(
     domains = _domains(domain, example, varying, wrt)
     fixed = [i for i in varying if domains[i].fixed]
     spec, free_sizes = sizes.held(spec, named_sizes, fixed)
-    cases = Cases(example, varying, wrt, domains, spec, free_sizes, kind.type, blocks=not any_size)
+    cases = Cases(example, varying, wrt, domains, spec, free_sizes, kind.type)
     if most is not None:
         cases = replace(cases, most=most)
     name = label or getattr(gradient, "__qualname__", None) or type(gradient).__name__

@@ -63,7 +63,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Cases:
-    """Makes inputs for arguments like an example's; `blocks` tries whole blocks of rows and columns too."""
+    """Makes inputs for arguments like an example's; those that are `below` an axis point into it."""
 
     example: Args
     varying: tuple[int, ...]
@@ -74,11 +74,11 @@ class Cases:
     dtype: Any
     seed: int = 0
     most: int = _MOST_WORK
-    blocks: bool = True
+    below: tuple[tuple[int, str], ...] = ()
 
     @property
     def plans(self) -> list[Sizes]:
-        found = plans(self.sizes, rows_name(self.spec, self.wrt), self.blocks)
+        found = plans(self.sizes, rows_name(self.spec, self.wrt))
         return [p for p in found if self._work(p) <= self.most] or found[:1]
 
     @property
@@ -105,11 +105,17 @@ class Cases:
         dtype = self.dtype if kind == "f" else np.asarray(example).dtype
         return as_given(np.asarray(array).astype(dtype), example)
 
+    def domain(self, place: int, sizes: Sizes) -> Domain:
+        """Of an argument, at such sizes."""
+        tops = [sizes[axis] - 1.0 for i, axis in self.below if i == place]
+        domain = self.domains[place]
+        return replace(domain, high=min(domain.high, *tops)) if tops else domain
+
     def drawn(self, sizes: Sizes, rng: np.random.Generator, bits: int = 3, step: float = 0.5) -> Args:
         """A lattice input."""
         whole = list(self.example)
         for i in self.varying:
-            domain = self.domains[i]
+            domain = self.domain(i, sizes)
             if not domain.fixed:
                 whole[i] = self.made(i, lattice(domain, rng, shape_of(self.spec[i], sizes), bits, step))
         return tuple(whole)
@@ -118,7 +124,7 @@ class Cases:
         whole = list(self.example)
         for i in self.varying:
             if not self.domains[i].fixed:
-                whole[i] = self.made(i, general(self.domains[i], rng, shape_of(self.spec[i], sizes)))
+                whole[i] = self.made(i, general(self.domain(i, sizes), rng, shape_of(self.spec[i], sizes)))
         return tuple(whole)
 
     def scaled(self, args: Args, places: Sequence[int], power: int) -> Args | None:

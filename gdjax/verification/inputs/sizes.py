@@ -67,7 +67,7 @@ def rows_name(spec: Spec, wrt: Sequence[int]) -> str | None:
     return next((axis for axes in spec for axis in axes if isinstance(axis, str)), None)
 
 
-def plans(sizes: Sizes, rows: str | None, blocks: bool = True) -> list[Sizes]:
+def plans(sizes: Sizes, rows: str | None) -> list[Sizes]:
     """Size assignments, small ones first: 1s, powers of two, a square, odd ones, a width past common blocks, and rows
     in full blocks, in one more than full blocks, and in a few more."""
     if not sizes:
@@ -80,8 +80,6 @@ def plans(sizes: Sizes, rows: str | None, blocks: bool = True) -> list[Sizes]:
 
     found = [plan(1, 1), plan(1, 2, 3), plan(2, 2), plan(4, 1, 2), plan(8, 3, 5), plan(3, 17, 3), dict(sizes)]
     found += [plan(128, 3, 2), plan(129, 2, 3), plan(1027, 3, 2)]
-    if blocks:
-        found += [plan(128, 1, 2), plan(16, 17, 9)]
     unique: list[Sizes] = []
     for entry in found:
         if entry not in unique:

@@ -36,6 +36,10 @@ class OutOfWork(Uninterpreted):
     """One interpretation has done the work allowed to it."""
 
 
+class OutOfRange(NotSupported):
+    """An index points beyond what it indexes."""
+
+
 class Doubtful(NotSupported):
     """Rounding may turn a decision, and any result with it."""
 
@@ -70,11 +74,12 @@ class Meeting:
 
 @dataclass
 class Context:
-    """Where the interpreter stands, and who listens to the comparisons."""
+    """Where the interpreter stands, and who listens to the comparisons; `strict` refuses what JAX clamps."""
 
     site: str = ""
     listener: Callable[[Meeting], None] | None = None
     muted: bool = False
+    strict: bool = False
     work: Work = field(default_factory=Work)
     allowance: float = math.inf
 

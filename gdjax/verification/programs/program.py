@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from gdjax.verification.inputs.sizes import Spec
-from gdjax.verification.numbers.arithmetic import Context, Meeting, NotSupported, Opaque, OutOfWork
+from gdjax.verification.numbers.arithmetic import Context, Meeting, NotSupported, Opaque, OutOfRange, OutOfWork
 from gdjax.verification.numbers.exact import Array
 from gdjax.verification.programs import numpy_functions  # noqa: F401 - ducks answer them
 from gdjax.verification.programs.duck import Duck
@@ -130,7 +130,8 @@ class Program:
             raise Opaque(self.why) from error
         except Exception as error:
             if self.way == "numpy":
-                raise NotSupported(f"{type(error).__name__}: {error}") from error
+                kind = OutOfRange if isinstance(error, IndexError) else NotSupported
+                raise kind(f"{type(error).__name__}: {error}") from error
             self.way, self.why = "opaque", f"{self.why or type(error).__name__}"
             raise Opaque(self.why) from error
         self.way = "numpy"

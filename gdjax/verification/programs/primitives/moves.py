@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from gdjax.verification.numbers.arithmetic import Arithmetic, NotSupported, Truth, moved, taken
+from gdjax.verification.numbers.arithmetic import Arithmetic, NotSupported, OutOfRange, Truth, moved, taken
 from gdjax.verification.numbers.exact import Array
 from gdjax.verification.programs.primitives.choices import doubts
 from gdjax.verification.programs.primitives.registry import RULES, Value, muted, number, rule
@@ -108,6 +108,8 @@ def _pad(A: Arithmetic, p: dict[str, Any], a: Value, filling: Value) -> Value:
 
 def _starts(A: Arithmetic, starts: Sequence[Value], shape: Sequence[int], sizes: Sequence[int]) -> list[int]:
     places = [int(A.concrete(number(A, s))) for s in starts]
+    if A.context.strict and any(not 0 <= i <= n - m for i, n, m in zip(places, shape, sizes, strict=True)):
+        raise OutOfRange("a slice out of range")
     return [min(max(i, 0), n - m) for i, n, m in zip(places, shape, sizes, strict=True)]
 
 
@@ -139,6 +141,8 @@ def _gather(A: Arithmetic, p: dict[str, Any], a: Value, indices: Value) -> Value
     indices = number(A, indices)
     source = np.arange(1, math.prod(shape) + 1).reshape(shape)
     params = {key: value for key, value in p.items() if key != "name"}
+    if A.context.strict:
+        params["mode"] = lax.GatherScatterMode.FILL_OR_DROP
 
     def gathered(at: Array) -> Array:
         return np.asarray(lax.gather_p.bind(source, at, **{**params, "fill_value": 0})) - 1
@@ -148,6 +152,8 @@ def _gather(A: Arithmetic, p: dict[str, Any], a: Value, indices: Value) -> Value
         return anywhere(a, gathered(np.zeros(A.shape(indices), np.int64)).shape)
     index = gathered(A.concrete(indices).astype(np.int64))
     if (index < 0).any():
+        if A.context.strict:
+            raise OutOfRange("a gather out of range")
         pool = A.concat([moved(A, number(A, a), np.ravel), A.const(np.array([np.nan]))], 0)
         return A.take(pool, index)
     return taken(A, a, index)
