@@ -51,7 +51,7 @@ def test_a_pass_says_what_it_rests_on(tmp_path: Path) -> None:
     assert {b.of for b in report.coverage} == {"cost", "gradient"}
     assert all(not b.missing and "tie" in b.met for b in report.coverage)
     sizes = {(i.sizes["N"], i.sizes["D"]) for i in report.inputs}
-    assert {(1, 1), (3, 17), (128, 3), (129, 2), (1027, 3)} <= sizes
+    assert {(1, 1), (3, 17), (67, 3), (128, 3), (129, 2), (1027, 3)} <= sizes
     report.to_json(tmp_path / "report.json")
     loaded = json.loads((tmp_path / "report.json").read_text())
     assert loaded["verdict"] == "pass"

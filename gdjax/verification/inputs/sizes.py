@@ -69,7 +69,7 @@ def rows_name(spec: Spec, wrt: Sequence[int]) -> str | None:
 
 def plans(sizes: Sizes, rows: str | None) -> list[Sizes]:
     """Size assignments, small ones first: 1s, powers of two, a square, odd ones, a width past common blocks, and rows
-    in full blocks, in one more than full blocks, and in a few more."""
+    in full blocks, in one more than full blocks, and between."""
     if not sizes:
         return [{}]
     others = [name for name in sizes if name != rows]
@@ -79,7 +79,7 @@ def plans(sizes: Sizes, rows: str | None) -> list[Sizes]:
         return {**chosen, **({rows: n} if rows is not None else {})}
 
     found = [plan(1, 1), plan(1, 2, 3), plan(2, 2), plan(4, 1, 2), plan(8, 3, 5), plan(3, 17, 3), dict(sizes)]
-    found += [plan(128, 3, 2), plan(129, 2, 3), plan(1027, 3, 2)]
+    found += [plan(67, 3, 2), plan(128, 3, 2), plan(129, 2, 3), plan(1027, 3, 2)]
     unique: list[Sizes] = []
     for entry in found:
         if entry not in unique:
