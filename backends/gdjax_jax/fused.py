@@ -97,7 +97,7 @@ def fused_sums(
         kernel,
         grid=(neurons, programs),
         out_shape=[Shape((neurons, programs, width), dtype) for width in (columns, 2)],
-        compiler_params=triton.CompilerParams(num_warps=max(1, min(4, tile * columns * size >> 12))),
+        compiler_params=triton.CompilerParams(num_warps=_power_of_two(min(4, tile * columns * size >> 12))),
         interpret=interpret,
     )(theta, X, y, weight, places)
     cost, bias = jnp.moveaxis(sums.sum(axis=1), -1, 0)
@@ -105,14 +105,15 @@ def fused_sums(
 
 
 @lru_cache
-def fusable(formula: Formula, dtype: str) -> bool:
-    """Whether a kernel of the formula compiles for JAX's default GPU: tried once, on one neuron of two rows."""
+def fusable(formula: Formula, dtype: str, device: jax.Device) -> bool:
+    """Whether a kernel of the formula compiles for the device: tried once, on one neuron of two rows."""
 
     def sums(theta: jax.Array, X: jax.Array, y: jax.Array) -> Any:
         return fused_sums(formula.pointwise(jnp), theta, X, y, y, jnp.zeros(1, np.int32))
 
     try:
-        jax.jit(sums).lower(*(Shape(shape, dtype) for shape in ((1, 4), (1, 2, 3), (1, 2)))).compile()
+        with jax.default_device(device):
+            jax.jit(sums).lower(*(Shape(shape, dtype) for shape in ((1, 4), (1, 2, 3), (1, 2)))).compile()
     except Exception:  # noqa: BLE001  whatever it was, products say the same or say it better
         return False
     return True

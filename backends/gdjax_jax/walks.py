@@ -38,10 +38,10 @@ def walk_for(formula: Formula, X: Any, dtype: str) -> Walk | None:
     """The walk of the device that holds X; None where that is known only when the program is lowered."""
     if isinstance(X, jax.core.Tracer) or not isinstance(X, jax.Array):
         return None
-    platforms = {d.platform for d in X.devices()}
-    if platforms == {"cpu"}:
+    device = min(X.devices(), key=lambda d: d.id)
+    if device.platform == "cpu":
         return CPU
-    fused = platforms == {"gpu"} and X.shape[-1] <= COLUMNS and fusable(formula, dtype)
+    fused = device.platform == "gpu" and 0 < X.shape[-1] <= COLUMNS and fusable(formula, dtype, device)
     return ACCELERATOR._replace(fused=fused)
 
 

@@ -1,5 +1,6 @@
 """What the JAX backend does on an accelerator, run on CPU: its walk as it is, its kernel by Pallas' interpreter."""
 
+import re
 from functools import partial
 from typing import Any
 
@@ -94,7 +95,22 @@ def test_the_kernel_of_each_built_in_formula_lowers_for_cuda(dtype: str) -> None
 @pytest.mark.filterwarnings("ignore:The Pallas Triton backend is deprecated:DeprecationWarning")
 def test_whether_the_kernel_compiles_is_asked_of_the_device() -> None:
     """On CPU JAX runs Pallas in its interpreter alone."""
-    assert fused.fusable(RELU, "float32") == (jax.default_backend() == "gpu")
+    for device in (*jax.devices(), *jax.devices("cpu")):
+        assert fused.fusable(RELU, "float32", device) == (device.platform == "gpu")
+
+
+@pytest.mark.filterwarnings("ignore:The Pallas Triton backend is deprecated:DeprecationWarning")
+@pytest.mark.parametrize(("rows", "columns"), [(506, 13), (442, 10), (1024, 3), (178, 26), (9, 4096), (1, 1)])
+def test_the_kernel_s_warps_are_a_power_of_two(rows: int, columns: int) -> None:
+    """As Triton asks: a tile of 506 rows by 13 once got three."""
+    shapes = ((1, columns + 1), (1, rows, columns), (1, rows), (1, rows))
+    kernel = jax.jit(partial(fused.fused_sums, RELU.pointwise(jnp)))
+    device = jax.sharding.AbstractDevice("NVIDIA H100 80GB HBM3", None, "gpu")
+    with jax.sharding.use_abstract_mesh(jax.sharding.AbstractMesh((1,), ("x",), abstract_device=device)):
+        described = [jax.ShapeDtypeStruct(shape, np.float32) for shape in shapes]
+        lowered = kernel.trace(*described, jax.ShapeDtypeStruct((1,), np.int32)).lower(lowering_platforms=("cuda",))
+    assert set(re.findall(r"num_warps = (\d+)", lowered.as_text())) <= {"1", "2", "4"}
+    assert "num_warps" in lowered.as_text()
 
 
 @pytest.fixture(params=["products", "kernel"])
