@@ -16,6 +16,7 @@ import numpy as np
 import speed_workloads as workloads
 
 import gdjax
+from gdjax.cli import bench
 from gdjax.samples import Samples
 
 RELU = workloads.RELU
@@ -24,16 +25,14 @@ grad = jax.value_and_grad(workloads.jax_cost)
 
 def medians(tasks: dict[str, Callable[[], Any]], repeats: int = 10) -> dict[str, float]:
     """Seconds a call, of calls that wait for the last one alone."""
-    seconds: dict[str, list[float]] = {name: [] for name in tasks}
-    for round_ in range(6):
-        for name, task in tasks.items():
-            began = time.perf_counter()
-            for _ in range(repeats):
-                found = task()
-            jax.block_until_ready(found)
-            if round_:
-                seconds[name].append((time.perf_counter() - began) / repeats)
-    return {name: float(np.median(taken)) for name, taken in seconds.items()}
+
+    def several(task: Callable[[], Any]) -> None:
+        for _ in range(repeats):
+            found = task()
+        jax.block_until_ready(found)
+
+    found = bench.medians({name: partial(several, task) for name, task in tasks.items()}, 5)
+    return {name: seconds / repeats for name, seconds in found.items()}
 
 
 def table(title: str, head: str, rows: list[tuple[Any, ...]]) -> None:

@@ -66,7 +66,7 @@ def evaluator(
     """
     X, y, weight, _, fold = samples
     rows = X.shape[0]
-    by_kernel = walk is not None and walk.fused and len(like) == 1
+    by_kernel = lone_by_kernel(walk, like)
     if not samples.shared or mesh is not None or by_kernel or not isinstance(rows, int) or not one_block(X, like):
         return partial(evaluate, formula, samples=samples, mesh=mesh, walk=walk)
     pointwise = formula.pointwise(jnp)
@@ -92,7 +92,7 @@ def over_blocks(
 ) -> tuple[jax.Array, jax.Array]:
     """The sums of all rows: X is read once, and nothing of size N by K is stored; `devices` do so side by side."""
     rows = X.shape[0]
-    if len(theta) == 1 and walk is not None and walk.fused:
+    if lone_by_kernel(walk, theta):
         of_one, share = (of_sets(part, fold).reshape(1, rows) for part in (y, weight))
         first = jnp.zeros(1, np.int32)
         return fused_sums(pointwise, theta, X[None], of_one, share, first, has_folds(weight, fold))
@@ -160,6 +160,11 @@ def _in_strips(pointwise: Pointwise, folds: bool, count: int) -> Summed:
         return cost.sum(axis=-1), both[1], slope.sum(axis=-1)
 
     return summed
+
+
+def lone_by_kernel(walk: Walk | None, theta: Any) -> bool:
+    """Whether the sums of shared rows are of one neuron, by the fused kernel."""
+    return walk is not None and walk.fused and len(theta) == 1
 
 
 def one_block(X: Any, theta: Any) -> bool:

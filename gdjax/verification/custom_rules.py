@@ -53,9 +53,9 @@ def verify_vjp(
     import jax.numpy as jnp
 
     whole, args, owners = f, tuple(args), list(range(len(args)))
-    if any(map(_is_nest, args)):
-        leaves, tree = jax.tree.flatten(args, is_leaf=lambda a: not _is_nest(a))
-        owners = [i for i, a in enumerate(args) for _ in jax.tree.leaves(a, is_leaf=lambda a: not _is_nest(a))]
+    if not all(map(_is_leaf, args)):
+        leaves, tree = jax.tree.flatten(args, is_leaf=_is_leaf)
+        owners = [i for i, a in enumerate(args) for _ in jax.tree.leaves(a, is_leaf=_is_leaf)]
         shapes = None if shapes is None else _shapes_of_leaves(shapes, args)
         domain = _domains_of_leaves(domain, owners)
         args = tuple(leaves)
@@ -103,20 +103,24 @@ def _forward(f: Callable[..., Any], places: Sequence[int], check: Check) -> list
                 given = dict(zip(places, values, strict=True))
                 return f(*(given.get(i, a) for i, a in enumerate(args)))
 
-            plain = jax.tree.leaves(f(*args))
-            ruled = jax.tree.leaves(jax.vjp(moving, *(args[i] for i in places))[0])
+            try:
+                plain = jax.tree.leaves(f(*args))
+                ruled = jax.tree.leaves(jax.vjp(moving, *(args[i] for i in places))[0])
+            except Exception:  # noqa: BLE001  a user's code: the run meets what it raises, and tells it
+                continue
         for a, b in zip(plain, ruled, strict=True):
             if not np.allclose(a, b, rtol=half, atol=half * float(np.max(np.abs(a), initial=0.0)), equal_nan=True):
-                text = (
-                    f"the rule's forward pass gives {np.ravel(b)[0]:.6g} where the function gives {np.ravel(a)[0]:.6g}"
-                )
+                ours, theirs = np.ravel(b)[0], np.ravel(a)[0]
+                text = f"the rule's forward pass gives {ours:.6g} where the function gives {theirs:.6g}"
                 return [Finding("contract", "fail", text)]
     return []
 
 
-def _is_nest(a: Any) -> bool:
-    """Arrays in a dict, a tuple or a list; a list of numbers is an array."""
-    return isinstance(a, (dict, tuple)) or (isinstance(a, list) and any(np.ndim(v) or _is_nest(v) for v in a))
+def _is_leaf(a: Any) -> bool:
+    """No dict, tuple or list of arrays; a list of numbers is an array."""
+    if isinstance(a, list):
+        return all(not np.ndim(v) and _is_leaf(v) for v in a)
+    return not isinstance(a, (dict, tuple))
 
 
 def _shapes_of_leaves(shapes: Sequence[Any], args: Sequence[Any]) -> list[Any]:
@@ -126,15 +130,16 @@ def _shapes_of_leaves(shapes: Sequence[Any], args: Sequence[Any]) -> list[Any]:
         raise UsageError(f"shapes has {len(shapes)} entries for {len(args)} arguments: give one for each")
     found: list[Any] = []
     for i, (text, arg) in enumerate(zip(shapes, args, strict=True)):
-        leaves = jax.tree.leaves(arg, is_leaf=lambda a: not _is_nest(a))
+        leaves = jax.tree.leaves(arg, is_leaf=_is_leaf)
+        if text is None:
+            found += [None] if _is_leaf(arg) else [" ".join(map(str, np.shape(leaf))) for leaf in leaves]
+            continue
         texts = jax.tree.leaves(text, is_leaf=lambda t: isinstance(t, str))
-        if text is None and _is_nest(arg):
-            texts = [" ".join(map(str, np.shape(leaf))) for leaf in leaves]
-        if len(texts) != len(leaves) and text is not None:
+        if len(texts) != len(leaves):
             raise UsageError(
                 f"shapes[{i}] has {len(texts)} entries for {len(leaves)} arrays: give a nest like the argument"
             )
-        found += texts if text is not None or _is_nest(arg) else [None]
+        found += texts
     return found
 
 

@@ -117,8 +117,9 @@ def test_the_kernel_s_warps_are_a_power_of_two(rows: int, columns: int) -> None:
 def accelerator(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Backend:
     """The backend, made to walk as on an accelerator, in pieces small enough that there are several."""
     walk = walks.ACCELERATOR._replace(
-        block_bytes=1 << 18, tile_bytes=1 << 16, tile_neurons=16, fused=request.param == "kernel"
+        block_bytes=1 << 15, tile_bytes=1 << 16, tile_neurons=16, fused=request.param == "kernel"
     )
+    monkeypatch.setattr(sums, "one_block", lambda *_: False)  # of a CPU's, which the data are
     for module in (programs, jax_backend):
         monkeypatch.setattr(module, "walk_for", lambda *_: walk)
     monkeypatch.setattr(sums, "fused_sums", partial(fused.fused_sums, interpret=True))

@@ -303,6 +303,23 @@ def test_a_forward_pass_of_another_value_is_told() -> None:
     assert "the rule's forward pass gives 4 where the function gives 2" in str(report)
 
 
+def test_a_rule_whose_function_raises_at_a_size_is_told() -> None:
+    @jax.custom_vjp
+    def squares(w: Any, x: Any) -> Any:
+        if len(x) == 1:
+            raise ValueError("two rows at least")
+        return jnp.sum((x @ w) ** 2)
+
+    def back(kept: Any, cotangent: Any) -> Any:
+        w, x = kept
+        z = 2 * cotangent * (x @ w)
+        return x.T @ z, jnp.outer(z, w)
+
+    squares.defvjp(lambda w, x: (squares(w, x), (w, x)), back)
+    report = gdjax.verify_vjp(squares, (np.ones(3), np.ones((4, 3))), shapes=("D", "N D"))
+    assert "ValueError: two rows at least" in str(report)
+
+
 def test_sizes_of_what_is_fixed_are_fixed() -> None:
     """A mask of minus infinities keeps the example's shape: what shares its axes does too, and the report says so."""
 
