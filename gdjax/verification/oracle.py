@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,10 @@ from gdjax.verification.programs.program import Program
 class Answer:
     """The exact gradient at one point.
 
-    `kind` is "smooth", "kink" (then `gradient` follows the convention, and `sides` holds the two one-sided gradients
-    where the kinks lie on one hyperplane), "jump" (the cost itself is discontinuous there) or "undefined" (not finite).
+    `kind` is "smooth", "kink", "jump" (the cost is discontinuous there, or, under "subgradient", smooth though its
+    samples are kinked: no gradient is held against it) or "undefined" (not finite). At a kink
+    `gradient` follows the convention, and where all lie on one hyperplane `sides` are the two one-sided gradients,
+    or, under "subgradient", the ends of what the samples' own choices give.
     """
 
     kind: str
@@ -73,14 +76,31 @@ class Oracle:
         if not all(ex.is_finite(t).all() for t in (*first, *second)):
             return Answer("undefined", value)
         single = _collinear(tied)
-        if _same(one, other) and (single or self._smooth_elsewhere(args, one)):
-            return Answer("smooth", value, first, None, rational)
+        smooth = _same(one, other) and (single or self._smooth_elsewhere(args, one))
+        low, high = one, other
+        if single and self.kinks == "subgradient":
+            low, high = self._ends(args, Exact(tied[0][:, 0]), one, other)
+        if smooth:
+            # kinks of samples may cancel in the sum: what each chooses is then no derivative, and not wrong
+            return Answer("smooth", value, first, None, rational) if _same(low, high) else Answer("jump", value)
         if self.kinks == "jax":
             return Answer("kink", value, self._jax(args), None, rational)
-        _, (settled, _), _ = self._walk(args, [ahead, ex.negative(ahead)], settle=settle)
-        if single and not _between(settled, one, other):
+        settled = self._settled(args, settle)
+        if single and not _between(settled, low, high):
             return Answer("jump", value)
-        return Answer("kink", value, _parts(settled, shapes), (first, second) if single else None, rational)
+        sides = (_parts(low, shapes), _parts(high, shapes)) if single else None
+        return Answer("kink", value, _parts(settled, shapes), sides, rational)
+
+    def _settled(self, args: Sequence[Any], how: Callable[[Sides], Sides]) -> Exact:
+        ahead = _direction(sum(int(np.size(args[i])) for i in self.wrt))
+        return self._walk(args, [ahead, ex.negative(ahead)], settle=how)[1][0]
+
+    def _ends(self, args: Sequence[Any], normal: Exact, one: Exact, other: Exact) -> tuple[Exact, Exact]:
+        """Of all gradients where each sample takes a side of its own of the one hyperplane, the two furthest apart."""
+        ways = normal, ex.negative(normal)
+        found = [one, other, *(self._settled(args, partial(settle, pick=partial(_furthest, way))) for way in ways)]
+        found.sort(key=lambda end: ex.to_fractions(ex.total(ex.multiply(end, normal), (0,))).item())
+        return found[0], found[-1]
 
     def _smooth_elsewhere(self, args: Sequence[Any], gradient: Exact) -> bool:
         other = _direction(gradient.num.size, seed=1)
@@ -170,8 +190,9 @@ def compares(program: Program, args: Sequence[Any], place: int, limit: float = 5
     return bool(met)
 
 
-def settle(sides: Sides) -> Sides:
-    """Where both sides have one value and two derivatives, the point of the segment between these nearest to zero."""
+def settle(sides: Sides, pick: Callable[[Exact, Exact], Exact] | None = None) -> Sides:
+    """Where both sides have one value and two derivatives, the point of the segment between these nearest to zero, or
+    what `pick` makes of the two."""
     if len(sides) != 2 or isinstance(sides[0], Truth):
         return sides
     a, b = sides
@@ -186,7 +207,7 @@ def settle(sides: Sides) -> Sides:
     if not kinked.any():
         return sides
     places = np.flatnonzero(kinked.reshape(-1))
-    settled = _nearest_zero(ex.take(left, places, 1), ex.take(right, places, 1))
+    settled = (pick or _nearest_zero)(ex.take(left, places, 1), ex.take(right, places, 1))
     index = np.arange(kinked.size)
     index[places] = kinked.size + np.arange(len(places))
     index = index.reshape(kinked.shape)
@@ -214,6 +235,14 @@ def _nearest_zero(a: Exact, b: Exact) -> Exact:
     index = np.arange(along.num.size)
     index[within] = along.num.size + np.arange(within.size)
     return ex.take(ex.concatenate([nearest, inner], 1), index, 1)
+
+
+def _furthest(way: Exact, a: Exact, b: Exact) -> Exact:
+    """Column by column, that of the two which goes further along `way`."""
+    column = way.moved(way.num.reshape(-1, 1))
+    ours, theirs = (ex.total(ex.multiply(end, column), (0,)) for end in (a, b))
+    further, _ = ex.compare(theirs, ours)
+    return ex.where(further, b, a)
 
 
 def _direction(count: int, seed: int = 0) -> Exact:

@@ -173,6 +173,21 @@ def test_the_kink_is_zero_however_it_is_spelled(spelling: str) -> None:
     assert ex.to_fractions(answer.gradient[1])[()] == gb
 
 
+@pytest.mark.parametrize(("second", "kind", "ends"), [(-1.0, "jump", None), (-2.0, "kink", [0.0, 6.0])])
+def test_each_sample_may_take_a_side_of_its_own(second: float, kind: str, ends: list[float] | None) -> None:
+    """relu(x.w) + s relu(-x.w): gates open or shut at 0 give 0 or x, and 0 or -s x. For s = -1 the sum is smooth."""
+    cost = lambda w, X, s: jnp.sum(s * jnp.maximum(X @ w, 0))  # noqa: E731
+    args = np.array([1.0, -1.0]), np.array([[2.0, 2.0], [-2.0, -2.0]]), np.array([1.0, second])
+    for kinks in ("zero", "jax"):
+        answer = Oracle(Program(cost, (0, 1, 2)), (0,), kinks)(args)
+        assert (answer.kind == "smooth") == (second == -1)
+    answer = Oracle(Program(cost, (0, 1, 2)), (0,), "subgradient")(args)
+    assert answer.kind == kind
+    if ends is not None:
+        assert answer.sides is not None
+        assert sorted(ex.to_float(end[0]).tolist() for end in answer.sides) == [[end, end] for end in ends]
+
+
 def test_a_function_that_only_looks_kinked_is_smooth() -> None:
     """max(z, 0) + log1p(exp(-|z|)) at z = 0 has derivative 1/2; autodiff of that text does not say so."""
     cost = lambda z: jnp.sum(jnp.maximum(z, 0) + jnp.log1p(jnp.exp(-jnp.abs(z))))  # noqa: E731
