@@ -5,12 +5,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import scipy.special
 
+import gdjax
 from gdjax.verification.numbers import exact as ex
 from gdjax.verification.numbers.arithmetic import NotSupported, Uninterpreted
 from gdjax.verification.numbers.dual import Duals
@@ -31,18 +33,36 @@ UNIT = np.array([0.25, -0.5, 0.75])
 # What each is called with, besides `(A,)`: arrays that are interpreted, and others in the order of NumPy's.
 CALLS: dict[Any, list[tuple[Any, ...]]] = {
     np.append: [(A, B), (V, V)],
+    np.argsort: [(A,), (V,)],  # how equal ones lie is NumPy's own affair from 17 on
+    np.diag: [(A,), (V,)],
+    np.allclose: [(A, B), (A, A + 1e-12)],
     np.array_split: [(A, 2), (V, 2), (V, [1, 2])],
     np.average: [(A,), (C,)],
     np.broadcast_to: [(V, (3, 3))],
     np.clip: [(A,), (A, -0.5, 0.5), (A, None, 0.5), (A, V, V + 1)],
     np.column_stack: [((A, B),), ((V, V),)],
     np.concatenate: [((A, B),), ((V, V),)],
+    np.delete: [(A, 1), (A, [0, 2])],
     np.diagonal: [(A,), (C,)],
+    np.dstack: [((A, B),), ((V, V),)],
     np.dot: [(A, B), (A, V), (V, A), (V, V), (C, A), (A, C), (2.0, A)],
-    np.einsum: [("ij,jk->ik", A, B), ("ij,ij", A, B), ("ij,jk", A, B), ("ji", A), ("bij,j->ib", C, V)],
+    np.einsum: [
+        ("ij,jk->ik", A, B),
+        ("ij,ij", A, B),
+        ("ij,jk", A, B),
+        ("ji", A),
+        ("bij,j->ib", C, V),
+        ("ii", A),
+        ("ii->i", A),
+        ("iji,j", C[[0, 1, 0]], V),
+        ("...ij,...jk", C, A),
+        ("...ij,j->...i", C, V),
+    ],
     np.expand_dims: [(A, 1), (A, (0, -1))],
     np.full_like: [(A, 2.5), (A, V)],
     np.hstack: [((A, B),), ((V, V),)],
+    np.isclose: [(A, A.T), (A, A + 1e-9), (np.where(A > 0, np.inf, np.nan), np.where(A > 1, np.inf, np.nan))],
+    np.kron: [(A, B), (V, A), (V, V), (C, V)],
     np.inner: [(A, B), (V, V), (A, V), (C, A), (A, C)],
     np.linalg.cholesky: [(B + np.triu(A, 1),)],
     np.linalg.det: [(A,), (C,)],
@@ -53,6 +73,11 @@ CALLS: dict[Any, list[tuple[Any, ...]]] = {
     np.linalg.trace: [(A,), (C,)],
     np.matmul: [(A, B), (A, V), (V, A), (V, V), (C, A), (A, C), (C, C[::-1]), (C, V), (V, C), (C[:, None], C)],
     np.moveaxis: [(C, 0, 2)],
+    np.pad: [(A, 1), (A, ((0, 2), (1, 0))), (V, 2), (A, 1, "reflect")],
+    np.percentile: [(A, 30.0), (V, [25.0, 50.0]), (C, 100)],
+    np.piecewise: [(A, [A > 1, A < -1], [lambda x: x * x, -1.5, lambda x: x / 2]), (V, [V > 0], [2.0])],
+    np.quantile: [(A, 0.3), (A, 0.0), (V, [0.25, 1.0]), (C, 0.75)],
+    np.select: [([A > 1, A > 0], [A, B]), ([V > 0], [2 * V], 0.5)],
     np.outer: [(V, V), (A, V)],
     np.repeat: [(A, 2), (V, [1, 0, 2])],
     np.reshape: [(C, (9, 2)), (C, -1)],
@@ -67,7 +92,7 @@ CALLS: dict[Any, list[tuple[Any, ...]]] = {
     np.tile: [(A, (2, 1))],
     np.vdot: [(A, B), (V, V)],
     np.vstack: [((A, B),), ((V, V),)],
-    np.where: [(A > 0, A, B), (V > 0, A, 0.5)],
+    np.where: [(A > 0, A, B), (V > 0, A, 0.5), (A > 0,), (V,)],
     np.nan_to_num: [(A,), (np.where(A > 0, np.inf, A),), (np.where(A > 0, np.nan, -np.inf),)],
 }
 # What may be said by name: for a parameter of every name that NumPy's functions have, all that NumPy may take.
@@ -82,7 +107,9 @@ VALUES: dict[str, list[Any]] = {
     "min": [-0.5], "max": [0.5], "a_min": [-0.5, None], "a_max": [0.5, None], "nan": [2.0], "posinf": [3.0],
     "neginf": [-3.0], "ord": [1, 2, -1, -2, 0, 3, np.inf, -np.inf, "fro", "nuc"], "n": [0, 2],
     "prepend": [0.5, A], "append": [0.5, A], "tol": [2.0], "upper": [True, False], "mode": ["wrap", "clip"],
-    "x": [], "y": [], "shift": [], "indices": [], "reps": [], "kwargs": [],
+    "x": [], "y": [], "shift": [], "indices": [], "reps": [], "kwargs": [], "kind": ["stable", "heapsort"],
+    "stable": [True], "decimals": [0, 1, -1], "rtol": [0.5], "atol": [0.5], "equal_nan": [True], "default": [0.5],
+    "overwrite_input": [True], "method": ["lower", "linear"], "interpolation": ["lower"], "args": [], "kw": [],
 }  # fmt: skip
 
 REGISTERED = [f for f in duck.FUNCTIONS if callable(f) and not isinstance(f, np.ufunc)]
@@ -180,7 +207,7 @@ def test_a_ufunc_gives_what_numpys_gives_or_refuses(name: str) -> None:
     function = UFUNCS[name]
     answered = 0
     # SciPy's gammaln of a negative number is real, our logarithm of Gamma is not: such an input is left out
-    for first in (A, UNIT, np.abs(A) + 1.5, A > 0)[2 * (name == "gammaln") :]:
+    for first in (A, UNIT, np.abs(A) + 1.5, A > 0)[2 * (name in ("gammaln", "betaln")) :]:
         args = (first, np.where(first, 1.5, -0.75) if first.dtype != bool else ~first)[: function.nin]
         for how in ({}, {"dtype": np.float64}, {"dtype": int, "casting": "unsafe"}) if first.dtype != bool else ({},):
             answered += agree(lambda *a, how=how: function(*a, **how), args, f"{name} of {args} with {how}")
@@ -269,4 +296,149 @@ def test_every_argument_of_numpys_has_been_thought_of() -> None:
         stand_in = duck.FUNCTIONS.get(function)
         theirs = set(inspect.signature(function).parameters)
         if stand_in is not None:
-            assert set(list(inspect.signature(stand_in).parameters)[1:]) <= theirs, name
+            ours = list(inspect.signature(stand_in).parameters.values())[1:]
+            if any(p.kind is p.VAR_KEYWORD for p in inspect.signature(function).parameters.values()):
+                ours = [p for p in ours if p.kind is not p.KEYWORD_ONLY]
+            assert {p.name for p in ours} <= theirs, name
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint16])
+def test_integers_of_few_bits_go_round_as_numpys_do(dtype: Any) -> None:
+    def cost(w: Any, y: Any) -> Any:
+        return np.sum(np.exp(w) * (y - dtype(2)) * (3 * y))
+
+    labels = np.array([0, 100, 120], dtype)
+    program = Program(cost, (0, 1))
+    program.trace = lambda args: None
+    (found,) = values_of(program, (np.zeros(3), labels))
+    assert ex.to_float(found) == cost(np.zeros(3), labels)
+
+
+LABELS = np.array([0, 2, 1, 1])
+W, Q = A, C[:, :, :2]
+
+
+def softmax(W: Any, X: Any, y: Any) -> Any:
+    z = X @ W
+    p = np.exp(z - z.max(1, keepdims=True))
+    return (X.T @ (p / p.sum(1, keepdims=True) - np.eye(3)[y]),)
+
+
+# A cost in NumPy, its gradient by its first argument, and the arguments.
+COSTS: dict[str, tuple[Callable[..., Any], Callable[..., Any], tuple[Any, ...]]] = {
+    "one-hot labels": (
+        lambda W, X, y: np.sum(np.log(np.exp(X @ W).sum(1)) - (np.eye(3)[y] * (X @ W)).sum(1)),
+        softmax,
+        (W, A[[0, 1, 2, 0]], LABELS),
+    ),
+    "logaddexp.reduce": (
+        lambda W, X, y: np.sum(np.logaddexp.reduce(X @ W, axis=1) - (X @ W)[np.arange(len(y)), y]),
+        softmax,
+        (W, A[[0, 1, 2, 0]], LABELS),
+    ),
+    "attention": (
+        lambda q, k: np.sum((q @ k.swapaxes(-1, -2)) ** 2),
+        lambda q, k: (2 * (q @ k.swapaxes(-1, -2)) @ k,),
+        (Q, Q[::-1].copy()),
+    ),
+    "einsum": (
+        lambda w, x: np.einsum("...i,i->...", x, w).sum() ** 2,
+        lambda w, x: (2 * (x @ w).sum() * x.sum((0, 1)),),
+        (V, C),
+    ),
+    "sort": (lambda w: np.sort(w) @ V, lambda w: (V[np.argsort(np.argsort(w))],), (V,)),
+    "cumprod": (
+        lambda w: np.cumprod(w).sum(),
+        lambda w: (np.array([1 + w[1] + w[1] * w[2], w[0] + w[0] * w[2], w[0] * w[1]]),),
+        (V,),
+    ),
+    "tril": (lambda w: np.sum(np.tril(w) ** 2), lambda w: (2 * np.tril(w),), (A,)),
+    "pad": (
+        lambda w: np.sum(np.diff(np.pad(w, 1)) ** 2),
+        lambda w: (2 * (2 * w - np.pad(w, 1)[:-2] - np.pad(w, 1)[2:]),),
+        (V,),
+    ),
+    "where, one argument": (
+        lambda w, x: np.sum((w * x[np.where(x > 0)]) ** 2),
+        lambda w, x: (2 * w * np.sum(x[x > 0] ** 2),),
+        (0.5, V),
+    ),
+    "select": (
+        lambda w, x: np.sum(w * np.select([x > 1, x > 0], [x * x, x], 0.5)),
+        lambda w, x: (np.select([x > 1, x > 0], [x * x, x], 0.5),),
+        (UNIT, V),
+    ),
+    "std": (
+        lambda w, x: (x @ w).std() ** 2,
+        lambda w, x: (2 / len(x) * (x - x.mean(0)).T @ ((x - x.mean(0)) @ w),),
+        (V, A),
+    ),
+    "ndtr": (lambda w: scipy.special.ndtr(w).sum(), lambda w: (np.exp(-w * w / 2) / np.sqrt(2 * np.pi),), (V,)),
+    "uint8": (
+        lambda w, y: np.sum(np.exp(w) * (y - np.uint8(2))),
+        lambda w, y: (np.exp(w) * (y - np.uint8(2)),),
+        (V, np.array([0, 5, 3], np.uint8)),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COSTS)
+def test_a_cost_in_numpy_is_judged(name: str) -> None:
+    """By its value where entries tie too, which has two derivatives there."""
+    cost, gradient, args = COSTS[name]
+
+    def judged(factor: float) -> str:
+        def scaled(*args: Any) -> Any:
+            return tuple(factor * g for g in gradient(*args))
+
+        return gdjax.verify(cost, scaled, args, wrt=(0,), kinks="subgradient", seconds=0.5).verdict
+
+    assert [judged(factor) for factor in (1.0, 1.5)] == ["pass", "fail"]
+
+
+def test_a_method_that_sorts_does_so_in_place() -> None:
+    def smallest(a: Any) -> Any:
+        b = a.copy()
+        b.sort(axis=0)
+        return b[0]
+
+    assert agree(smallest, (A,), "sort")
+
+
+def test_what_pads_is_heeded() -> None:
+    assert agree(lambda a: np.pad(a, 1, constant_values=2.5), (A,), "pad")
+    assert not agree(lambda a: np.pad(a, 1, "mean"), (A,), "pad")
+
+
+@pytest.mark.parametrize(
+    ("cost", "named"),
+    [
+        (lambda w: scipy.special.logsumexp(w), "scipy.special.logsumexp"),
+        (lambda w: np.interp(w, [0, 1], [0, 1]).sum(), "numpy.interp"),
+        (lambda w: np.cov(w), "numpy.cov"),
+        (lambda w: np.exp(w).byteswap().sum(), "numpy.ndarray.byteswap"),
+    ],
+)  # fmt: skip
+def test_a_function_that_is_not_covered_is_named(cost: Callable[..., Any], named: str) -> None:
+    report = gdjax.verify(cost, lambda w: (w,), (V,), wrt=(0,), seconds=0.3)
+    assert report.verdict != "pass"
+    assert any(f"{named} is not covered" in f.message for f in report.findings), str(report)
+
+
+def covered() -> dict[str, list[str]]:
+    """The names of what is answered, by their module."""
+    names = {f"numpy.{f}" for f in UFUNCS if hasattr(np, f)} | {
+        f"scipy.special.{f}" for f in UFUNCS if not hasattr(np, f)
+    }
+    found: dict[str, list[str]] = {}
+    for name in sorted(names | set(FUNCTIONS)):
+        module, _, function = name.rpartition(".")
+        found.setdefault(module, []).append(function)
+    return found
+
+
+def test_the_page_lists_what_is_covered() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "verification.md").read_text()
+    section = " ".join(page.partition("## What NumPy code may call")[2].partition("## ")[0].split())
+    for module, names in covered().items():
+        assert f"`{module}`: {', '.join(names)}." in section, module

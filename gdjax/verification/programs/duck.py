@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 from typing import Any
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from gdjax.verification.numbers.arithmetic import NotSupported, Truth
+from gdjax.verification.numbers.arithmetic import NotSupported, Truth, moved
 from gdjax.verification.programs.interpreter import Sides, Walk
 from gdjax.verification.programs.primitives import number, truth
 from gdjax.verification.programs.ufuncs import OF_SCIPY, PRIMITIVES
@@ -23,21 +23,26 @@ _VIEWS = {
     np.reshape, np.ravel, np.transpose, np.swapaxes, np.moveaxis, np.rollaxis, np.expand_dims, np.squeeze, np.flip,
     np.fliplr, np.flipud, np.atleast_1d, np.atleast_2d, np.rot90, np.matrix_transpose,
 }  # fmt: skip
+_OF_INTEGERS = {np.add, np.subtract, np.multiply, np.negative, np.square, np.positive}
 # How an answer lies in memory, and how fast it comes: its numbers are the same.
 _LAYOUT = {"order", "subok", "device", "casting", "optimize"}
+# Methods that change their array, where NumPy's functions of that name give another.
+_IN_PLACE = {"sort", "partition", "put", "resize"}
 Function = Callable[..., Any]
 FUNCTIONS: dict[Any, Function] = {}
-"""What answers a function of NumPy: `numpy_functions` fills it. Its parameters have NumPy's names."""
+"""What answers a function of NumPy: `functions` fills it. Its parameters have NumPy's names."""
 
 
 class Duck(NDArrayOperatorsMixin):
     """An array over the number systems of a walk. Views share with their base, as NumPy's do."""
 
-    __slots__ = ("_base", "_index", "_read", "_sides", "_version", "walk")
+    __slots__ = ("_base", "_index", "_read", "_sides", "_version", "integer", "walk")
     __array_priority__ = 1000
 
-    def __init__(self, walk: Walk, sides: Sides) -> None:
+    def __init__(self, walk: Walk, sides: Sides, dtype: Any = None) -> None:
         self.walk = walk
+        self.integer = None if dtype is None or np.dtype(dtype).kind not in "iu" else np.dtype(dtype)
+        """The dtype of what was given as integers, and of what was picked of it."""
         self._sides = sides
         self._version = self._read = 0
         self._base: Duck | None = None
@@ -89,6 +94,10 @@ class Duck(NDArrayOperatorsMixin):
         if method == "reduce":
             result: Any = reduce(self.walk, ufunc, inputs[0], where=mask, **given)
             return result if out is None else _into(out, result, name)
+        if method == "outer" and not given and mask is True:
+            first, second = (lift(self.walk, x) for x in inputs)
+            inputs = first.reshape(*first.shape, *(1,) * second.ndim), second
+            method = "__call__"
         if method != "__call__" or given:
             raise NotSupported(f"{name} with {min(given)}=" if method == "__call__" else f"{name}.{method}")
         result = applied_ufunc(self.walk, ufunc, inputs)
@@ -110,28 +119,41 @@ class Duck(NDArrayOperatorsMixin):
         else:
             way = Duck.view if function in _VIEWS else Duck.move
             first, *rest = bound.args
-            rest = [_concrete(value) for value in rest]
-            result = way(lift(self.walk, first), lambda x: _one(name, function(x, *rest, **bound.kwargs)))
+            given = _keys(self.walk, tuple(rest))
+            moves = [lambda x, r=r: _one(name, function(x, *r, **bound.kwargs)) for r in given]
+            first = lift(self.walk, first)
+            result = way(first, moves[0]) if len(moves) == 1 else first.moved(moves)
         return result if out is None else _into(out, result, name)
 
     def __getattr__(self, name: str) -> Any:
         """A method of NumPy's arrays is NumPy's function of that name."""
-        function: Any = getattr(np, name, None) if hasattr(np.ndarray, name) else None
+        function: Any = getattr(np, name, None) if hasattr(np.ndarray, name) and name not in _IN_PLACE else None
         if function in FUNCTIONS or function in _MOVES | _VIEWS:
             return partial(function, self)
-        raise AttributeError(f"arrays that are interpreted have no {name!r}")
+        raise Missing(f"numpy.ndarray.{name}")
+
+    def sort(self, axis: int = -1, kind: Any = None, *, stable: Any = None) -> None:
+        """In place."""
+        self.assign(FUNCTIONS[np.sort](self.walk, self, axis, kind, stable).sides)
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
-        raise NotSupported("a conversion to a float array")
+        """Of integers, which have no derivative and are as data say; others would leave the exact numbers."""
+        if self.integer is None:
+            raise NotSupported(_converting() or "a conversion to a float array")
+        return concrete(self).astype(self.integer if dtype is None else dtype)
 
     def __float__(self) -> float:
-        raise NotSupported("a conversion to float")
+        raise NotSupported(_converting() or "a conversion to float")
 
     def __int__(self) -> int:
-        raise NotSupported("a conversion to int")
+        if self.integer is None:
+            raise NotSupported(_converting() or "a conversion to int")
+        return int(concrete(self))
 
     def __index__(self) -> int:
-        raise NotSupported("an index that depends on data")
+        if self.integer is None:
+            raise NotSupported("an index that depends on data")
+        return int(concrete(self))
 
     def __bool__(self) -> bool:
         verdicts = {bool(A.decided(truth(A, v))) for A, v in zip(self.walk.sides, self.sides, strict=True)}
@@ -156,7 +178,9 @@ class Duck(NDArrayOperatorsMixin):
 
     @property
     def dtype(self) -> Any:
-        return np.dtype(bool) if isinstance(self.sides[0], Truth) else _Float(self.walk.dtype)
+        if isinstance(self.sides[0], Truth):
+            return np.dtype(bool)
+        return _Float(self.walk.dtype) if self.integer is None else self.integer
 
     @property
     def T(self) -> Duck:
@@ -171,7 +195,10 @@ class Duck(NDArrayOperatorsMixin):
         return (self[i] for i in range(len(self)))
 
     def __getitem__(self, key: Any) -> Duck:
-        key = _key(key)
+        keys = _keys(self.walk, key)
+        if len(keys) > 1:
+            return self.moved([partial(_picked, key=k) for k in keys])
+        (key,) = keys
         parts = key if isinstance(key, tuple) else (key,)
         basic = all(part is None or part is Ellipsis or isinstance(part, (int, slice, np.integer)) for part in parts)
         return (self.view if basic else self.move)(lambda x: x[key])
@@ -192,7 +219,15 @@ class Duck(NDArrayOperatorsMixin):
         self.assign(self.walk.apply("move", {"function": lambda x: x[index]}, pool))
 
     def move(self, function: Callable[[Any], Any]) -> Duck:
-        return Duck(self.walk, self.walk.apply("move", {"function": function}, self.sides))
+        return Duck(self.walk, self.walk.apply("move", {"function": function}, self.sides), self.integer)
+
+    def moved(self, functions: Sequence[Callable[[Any], Any]]) -> Duck:
+        """On each side by its own function: two orders at a tie."""
+        triples = zip(self.walk.sides, self.sides, functions, strict=True)
+        found = Duck(self.walk, tuple(moved(A, v, function) for A, v, function in triples), self.integer)
+        if len({side.shape for side in found.sides}) > 1:
+            raise NotSupported("a mask at a kink")
+        return found
 
     def astype(self, dtype: Any, **kwargs: Any) -> Duck:
         kind = np.dtype(dtype).kind
@@ -201,11 +236,11 @@ class Duck(NDArrayOperatorsMixin):
         if kind == "b":
             return self != 0
         if kind in "iu" and not isinstance(self.sides[0], Truth):
-            return Duck(self.walk, self.walk.apply("trunc", {}, self.sides))
+            return Duck(self.walk, self.walk.apply("trunc", {}, self.sides), dtype)
         return Duck(self.walk, tuple(number(A, v) for A, v in zip(self.walk.sides, self.sides, strict=True)))
 
     def copy(self, order: str = "C") -> Duck:
-        return Duck(self.walk, self.sides)
+        return Duck(self.walk, self.sides, self.integer)
 
     def item(self) -> Duck:
         return self.move(lambda x: x.reshape(()))
@@ -312,18 +347,36 @@ def _into(target: Any, result: Duck, name: str) -> Duck:
 
 
 def _key(key: Any) -> Any:
-    return tuple(map(_concrete, key)) if isinstance(key, tuple) else _concrete(key)
+    return tuple(map(concrete, key)) if isinstance(key, tuple) else concrete(key)
 
 
-def _concrete(key: Any) -> Any:
-    """A mask or an index as NumPy's array: it may not differ on the two sides of a kink."""
-    if not isinstance(key, Duck):
-        return key
+def _keys(walk: Walk, key: Any) -> list[Any]:
+    """Masks and indices as NumPy's arrays: one where the sides agree, else one a side."""
+    parts = key if isinstance(key, tuple) else (key,)
+    columns = [_on_sides(part) if isinstance(part, Duck) else [part] for part in parts]
+    count = max(map(len, columns), default=1)
+    rows = [tuple(column[i % len(column)] for column in columns) for i in range(count)]
+    return rows if isinstance(key, tuple) else [row for (row,) in rows]
+
+
+def _picked(x: Any, key: Any) -> Any:
+    return x[key]
+
+
+def _on_sides(key: Duck) -> list[Any]:
     values = [
         A.decided(v) if isinstance(v, Truth) else A.concrete(v).astype(np.int64)
         for A, v in zip(key.walk.sides, key.sides, strict=True)
     ]
-    if any(not np.array_equal(values[0], other) for other in values[1:]):
+    return values[:1] if all(np.array_equal(values[0], other) for other in values[1:]) else values
+
+
+def concrete(key: Any) -> Any:
+    """A mask or an index as NumPy's array: it may not differ on the two sides of a kink."""
+    if not isinstance(key, Duck):
+        return key
+    values = _on_sides(key)
+    if len(values) > 1:
         raise NotSupported("a mask or an index at a kink")
     return values[0]
 
@@ -334,6 +387,26 @@ def lift(walk: Walk, x: Any) -> Duck:
     if isinstance(x, (list, tuple)) and any(isinstance(e, Duck) for e in x):
         return FUNCTIONS[np.stack](walk, x)
     return Duck(walk, walk.const(x))
+
+
+class Missing(NotSupported, AttributeError):
+    """A method of NumPy's arrays that none here answers; `hasattr` may ask for it."""
+
+
+def _converting() -> str:
+    """The function of a library that converts an array to floats, by its name: the one that the user's code calls."""
+    frame: Any = sys._getframe(2)
+    name = ""
+    while frame is not None:
+        module = str(frame.f_globals.get("__name__", ""))
+        if module.partition(".")[0] not in ("scipy", "numpy", "jax", "numba", "torch", "sklearn"):
+            break
+        called = frame.f_code.co_name
+        if called[0] not in "_<" and called != "wrapper":
+            parts = [part for part in module.split(".") if part[0] != "_"]
+            name = f"{'.'.join(parts)}.{called}"
+        frame = frame.f_back
+    return name
 
 
 def _caller() -> str:
@@ -361,7 +434,30 @@ def applied_ufunc(walk: Walk, ufunc: Any, inputs: Any) -> Duck:
         walk.at(f"{primitive} at {_caller()}")
     broadcast = np.broadcast_shapes(*(a.shape for a in args))
     result = Duck(walk, walk.apply(primitive, {"name": primitive}, *(a.sides for a in args)))
-    return result if result.shape == broadcast else result.move(lambda x: np.broadcast_to(x, broadcast))
+    result = result if result.shape == broadcast else result.move(lambda x: np.broadcast_to(x, broadcast))
+    dtype = _integer_of(ufunc, inputs)
+    return result if dtype is None else _wrapped(result, dtype)
+
+
+def _integer_of(ufunc: Any, inputs: Any) -> Any:
+    """The dtype of what integers make, if it is one."""
+    if ufunc not in _OF_INTEGERS:
+        return None
+    types: list[Any] = [
+        x if type(x) is int else x.integer if isinstance(x, Duck) else np.asarray(x).dtype for x in inputs
+    ]
+    if any(t is None or (type(t) is not int and t.kind not in "iu") for t in types):
+        return None
+    return np.result_type(*types)
+
+
+def _wrapped(a: Duck, dtype: Any) -> Duck:
+    """As NumPy's integers go round, but those of 64 bits with a sign: none is tried that large."""
+    if dtype != np.int64:
+        info = np.iinfo(dtype)
+        size = info.max - info.min + 1
+        a = a - size * np.floor((a - info.min) / size)
+    return Duck(a.walk, a.sides, dtype)
 
 
 def _of_scipy(ufunc: Any) -> str:
@@ -390,6 +486,8 @@ def reduce(
 ) -> Duck:
     """A reduction by a ufunc."""
     a = lift(walk, a)
+    if ufunc is np.logaddexp:
+        return _log_of_sum(walk, a, axis, keepdims, initial, where)
     if ufunc not in _REDUCTIONS:
         raise NotSupported(f"numpy.{ufunc.__name__}.reduce")
     name, nothing = _REDUCTIONS[ufunc]
@@ -403,3 +501,15 @@ def reduce(
     if keepdims:
         result = result.move(lambda x: np.expand_dims(x, axes))
     return result if initial is None else ufunc(result, initial)
+
+
+def _log_of_sum(walk: Walk, a: Duck, axis: Any, keepdims: Any, initial: Any, where: Any) -> Duck:
+    """log(sum(exp(a))), about its largest, which changes nothing but where that overflows."""
+    if where is not True:
+        a = lift(walk, np.where(where, a, -np.inf))
+    largest: Any = reduce(walk, np.maximum, a, axis, keepdims=True)
+    top = lift(walk, np.where(np.isfinite(largest), largest, 0.0))
+    still = Duck(walk, walk.apply("stop_gradient", {}, top.sides))
+    found: Any = still + np.log(reduce(walk, np.add, np.exp(a - still), axis, keepdims=True))
+    found = found if keepdims else np.squeeze(found, axes_of(axis, a.ndim))
+    return found if initial is None else np.logaddexp(found, initial)

@@ -12,7 +12,7 @@ import numpy as np
 from gdjax.verification.inputs.sizes import Spec
 from gdjax.verification.numbers.arithmetic import Context, Meeting, NotSupported, Opaque, OutOfRange, OutOfWork
 from gdjax.verification.numbers.exact import Array
-from gdjax.verification.programs import numpy_functions  # noqa: F401 - ducks answer them
+from gdjax.verification.programs import functions  # noqa: F401 - ducks answer them
 from gdjax.verification.programs.duck import Duck
 from gdjax.verification.programs.interpreter import Sides, Walk
 from gdjax.verification.programs.symbolic import Symbolic
@@ -115,7 +115,7 @@ class Program:
         floats = [np.asarray(args[i]).dtype for i in self.varying if np.asarray(args[i]).dtype.kind == "f"]
         walk.dtype = np.result_type(*floats) if floats else walk.dtype
         for place, sides in zip(self.varying, inputs, strict=True):
-            whole[place] = Duck(walk, sides)
+            whole[place] = Duck(walk, sides, np.asarray(args[place]).dtype)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -132,10 +132,26 @@ class Program:
             if self.way == "numpy":
                 kind = OutOfRange if isinstance(error, IndexError) else NotSupported
                 raise kind(f"{type(error).__name__}: {error}") from error
-            self.way, self.why = "opaque", f"{self.why or type(error).__name__}"
+            self.way = "opaque"
+            if not self.why or (self.why.startswith(_NOT_TRACED) and not _of_jax(error)):
+                self.why = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
             raise Opaque(self.why) from error
         self.way = "numpy"
         return flat
+
+
+# What JAX says of code that is not JAX's: it was to be expected, and is no reason.
+_NOT_TRACED = ("Tracer", "Concretization", "NonConcrete")
+
+
+def _of_jax(error: BaseException) -> bool:
+    """Whether JAX raised it, where it met an array that is interpreted."""
+    trace = error.__traceback__
+    while trace is not None:
+        if str(trace.tb_frame.f_globals.get("__name__", "")).partition(".")[0] == "jax":
+            return True
+        trace = trace.tb_next
+    return False
 
 
 def _flatten(walk: Walk, out: Any) -> list[Sides]:

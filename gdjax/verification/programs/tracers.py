@@ -194,10 +194,14 @@ def as_jax(function: Callable[..., Any], varying: Sequence[int], decisions: Sequ
 
     def traced(*args: Any) -> Any:
         walk = Walk([Tracers(decisions=iter(decisions))])
-        whole = [Duck(walk, (a,)) if i in varying else a for i, a in enumerate(args)]
+        whole = [Duck(walk, (a,), _dtype(a)) if i in varying else a for i, a in enumerate(args)]
         return function(*whole).sides[0]
 
     return traced
+
+
+def _dtype(a: Any) -> Any:
+    return a.dtype if hasattr(a, "dtype") else np.asarray(a).dtype
 
 
 class Decided(Program):

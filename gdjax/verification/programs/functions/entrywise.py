@@ -1,0 +1,148 @@
+"""One entry at a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gdjax.verification.numbers.arithmetic import NotSupported
+from gdjax.verification.programs.duck import Duck, concrete, lift
+from gdjax.verification.programs.functions.registry import function_of_numpy
+from gdjax.verification.programs.interpreter import Walk
+from gdjax.verification.programs.primitives import truth
+
+
+@function_of_numpy(np.where)
+def _where(walk: Walk, condition: Any, x: Any = None, y: Any = None) -> Any:
+    if x is None and y is None:
+        return _nonzero(walk, condition)
+    mask, a, b = lift(walk, condition), lift(walk, x), lift(walk, y)
+    sides = tuple(truth(A, v) for A, v in zip(walk.sides, mask.sides, strict=True))
+    shape = np.broadcast_shapes(mask.shape, a.shape, b.shape)
+    result = Duck(walk, walk.apply("select_n", {}, sides, b.sides, a.sides))
+    return result if result.shape == shape else result.move(lambda entries: np.broadcast_to(entries, shape))
+
+
+@function_of_numpy(np.clip)
+def _clip(walk: Walk, a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
+    low, high = (a_min if min is None else min), (a_max if max is None else max)
+    result = lift(walk, a)
+    result = result if low is None else np.maximum(result, low)
+    return result if high is None else np.minimum(result, high)
+
+
+@function_of_numpy(np.nan_to_num)
+def _nan_to_num(walk: Walk, x: Any, copy: Any = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
+    if not copy:
+        raise NotSupported("numpy.nan_to_num with copy=False")
+    x = lift(walk, x)
+    most = float(np.finfo(walk.dtype).max)
+    with walk.quiet():
+        end = np.where(x > 0, most if posinf is None else posinf, -most if neginf is None else neginf)
+    return np.where(np.isfinite(x), x, np.where(np.isnan(x), nan, end))
+
+
+@function_of_numpy(np.reciprocal)
+def _reciprocal(walk: Walk, x: Any) -> Any:
+    return 1.0 / x
+
+
+@function_of_numpy(np.remainder)
+def _remainder(walk: Walk, x: Any, y: Any) -> Any:
+    """Of the divisor's sign; `fmod` has the dividend's."""
+    return x - y * np.floor(x / y)
+
+
+@function_of_numpy(np.floor_divide)
+def _floor_divide(walk: Walk, x: Any, y: Any) -> Any:
+    return np.floor(x / y)
+
+
+@function_of_numpy(np.fmax)
+def _fmax(walk: Walk, x: Any, y: Any) -> Any:
+    return np.where(np.isnan(x), y, np.where(np.isnan(y), x, np.maximum(x, y)))
+
+
+@function_of_numpy(np.fmin)
+def _fmin(walk: Walk, x: Any, y: Any) -> Any:
+    return np.where(np.isnan(x), y, np.where(np.isnan(y), x, np.minimum(x, y)))
+
+
+@function_of_numpy(np.hypot)
+def _hypot(walk: Walk, x: Any, y: Any) -> Any:
+    return np.sqrt(x * x + y * y)
+
+
+@function_of_numpy(np.logaddexp)
+def _logaddexp(walk: Walk, x: Any, y: Any) -> Any:
+    top = np.maximum(x, y)
+    return np.where(np.isfinite(top), top + np.log1p(np.exp(-abs(x - y))), top)
+
+
+@function_of_numpy(np.heaviside)
+def _heaviside(walk: Walk, x: Any, y: Any) -> Any:
+    return np.where(x > 0, 1.0, np.where(x < 0, 0.0, y))
+
+
+@function_of_numpy(np.nonzero)
+def _nonzero(walk: Walk, a: Any) -> tuple[Any, ...]:
+    """As data decide it."""
+    found: tuple[Any, ...] = np.nonzero(concrete(lift(walk, a).astype(bool)))
+    return found
+
+
+@function_of_numpy(np.flatnonzero)
+def _flatnonzero(walk: Walk, a: Any) -> Any:
+    return _nonzero(walk, lift(walk, a).ravel())[0]
+
+
+@function_of_numpy(np.round, np.around)
+def _round(walk: Walk, a: Any, decimals: Any = 0) -> Any:
+    a = lift(walk, a)
+    return np.rint(a * 10**decimals) / 10**decimals if decimals >= 0 else np.rint(a / 10**-decimals) * 10**-decimals
+
+
+@function_of_numpy(np.fix)
+def _fix(walk: Walk, x: Any) -> Any:
+    return np.trunc(lift(walk, x))
+
+
+@function_of_numpy(np.isinf)
+def _isinf(walk: Walk, x: Any) -> Any:
+    return ~(np.isfinite(x) | np.isnan(x))
+
+
+@function_of_numpy(np.isclose)
+def _isclose(walk: Walk, a: Any, b: Any, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: Any = False) -> Any:
+    a, b = lift(walk, a), lift(walk, b)
+    with walk.quiet():
+        distance, size = abs(a - b), abs(b)
+        same = (a == b) | (np.isnan(a) & np.isnan(b)) if equal_nan else a == b
+    return (np.isfinite(b) & (distance <= atol + rtol * size)) | same
+
+
+@function_of_numpy(np.allclose)
+def _allclose(walk: Walk, a: Any, b: Any, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: Any = False) -> Any:
+    return np.all(_isclose(walk, a, b, rtol, atol, equal_nan))
+
+
+@function_of_numpy(np.select)
+def _select(walk: Walk, condlist: Any, choicelist: Any, default: Any = 0) -> Any:
+    """The first whose condition holds."""
+    result = lift(walk, default)
+    for condition, choice in reversed(list(zip(condlist, choicelist, strict=True))):
+        result = _where(walk, condition, choice, result)
+    return result
+
+
+@function_of_numpy(np.piecewise)
+def _piecewise(walk: Walk, x: Any, condlist: Any, funclist: Any) -> Any:
+    """The last whose condition holds."""
+    x = lift(walk, x)
+    conditions = list(condlist) if isinstance(condlist, (list, tuple)) else [condlist]
+    pieces = [piece(x) if callable(piece) else piece for piece in funclist]
+    result = lift(walk, pieces.pop() if len(pieces) > len(conditions) else 0.0)
+    for condition, piece in zip(conditions, pieces, strict=True):
+        result = _where(walk, condition, piece, result)
+    return result if result.shape == x.shape else np.broadcast_to(result, x.shape)
