@@ -30,6 +30,8 @@ from gdjax.verification.visit import Visit
 from gdjax.verification.work import Work
 
 _ALWAYS = 3
+# What the first inputs of each group may bring the work to, as a part of `seconds`; and what one may take in any case.
+_BEYOND, _LITTLE = 2.0, 0.05
 # The part of the work that is done out of order, small enough that waiting does not decide how much is tried.
 _AHEAD = 0.25
 # The clock may run so much longer than the work should take, on a busy machine, before it is a hang.
@@ -62,6 +64,7 @@ class Check:
     skipped: dict[str, int] = field(default_factory=dict)
     rejected: set[str] = field(default_factory=set)
     laborious: list[int] = field(default_factory=list)
+    largest: tuple[int, float] = (1, 0.0)
 
     def __post_init__(self) -> None:
         c = self.cases
@@ -89,6 +92,10 @@ class Check:
                 if self.work.done > self.seconds and number >= _ALWAYS:
                     self.skip("work")
                     break
+                left = _BEYOND * self.seconds - self.work.done
+                if self._expected(case) > max(left, _LITTLE * self.seconds):
+                    self.skip("work")
+                    continue
                 yield case
 
     def _groups(self) -> Iterator[Iterable[Case]]:
@@ -219,6 +226,16 @@ class Check:
     def _ended(begun: deque[Visit]) -> Iterator[Case]:
         while begun and begun[0].tried:
             yield begun.popleft().end()
+
+    def took(self, case: Case, work: float) -> None:
+        """Note what an input took: the work of larger ones is foretold by the largest."""
+        if case.count >= self.largest[0]:
+            self.largest = case.count, work
+
+    def _expected(self, case: Case) -> float:
+        """The work that an input should take: in proportion to its numbers, which is little for what grows faster."""
+        count, work = self.largest
+        return work * case.count / count
 
     def visit(self, case: Case) -> None:
         """Judge the gradient at one input."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,9 @@ class Visit:
         self.check = check
         self.case = case
         self._found: list[Callable[[], None]] = []
-        self._answer = self._answered()
+        self._work = 0.0
+        with self._counted():
+            self._answer = self._answered()
         self.tried = self._answer is None
 
     def _answered(self) -> Answer | None:
@@ -53,7 +56,8 @@ class Visit:
         """Call the gradient, and judge it, if that is not done."""
         if not self.tried and self._answer is not None:
             self.tried = True
-            self._try(self._answer)
+            with self._counted():
+                self._try(self._answer)
 
     def _try(self, answer: Answer) -> None:
         check, case = self.check, self.case
@@ -76,6 +80,12 @@ class Visit:
                 self._found.append(partial(check.record, exactly, False))
         self._found.append(partial(check.record, check.judge(case, answer, outcome.outputs)))
 
+    @contextlib.contextmanager
+    def _counted(self) -> Iterator[None]:
+        before = self.check.work.done
+        yield
+        self._work += self.check.work.done - before
+
     def _listener(self, of: int) -> Callable[[Meeting], None]:
         """Gathers comparisons for the coverage of the cost or the gradient."""
         met: list[Meeting] = []
@@ -94,4 +104,5 @@ class Visit:
         self.proceed()
         for take_down in self._found:
             take_down()
+        self.check.took(self.case, self._work)
         return self.case

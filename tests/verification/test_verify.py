@@ -105,6 +105,29 @@ def test_a_slow_machine_tries_the_same_inputs() -> None:
     assert late.verdict == quick.verdict
 
 
+def test_large_inputs_of_a_loop_are_left_out_where_they_take_too_long() -> None:
+    """A loop over scalars does much work on few numbers; smaller inputs foretell it, and the report says so."""
+
+    def cost(q, r, y):
+        def step(state, value):
+            mean, spread = state
+            spread = spread + jnp.exp(q)
+            total = spread + jnp.exp(r)
+            gain, rest = spread / total, value - mean
+            return (mean + gain * rest, (1 - gain) * spread), 0.5 * (jnp.log(total) + rest * rest / total)
+
+        return jnp.sum(jax.lax.scan(step, (jnp.zeros(()), jnp.ones(())), y)[1])
+
+    args = (0.125, -0.25, np.arange(6.0) / 4 - 0.5)
+    check = prepared(cost, jax.jit(jax.grad(cost, (0, 1))), args, shapes=("", "", "T"), seconds=0.5)
+    report = run(check)
+    assert report.verdict == "pass", str(report)
+    # one input may take more than was foretold of it
+    assert check.work.done < 4 * check.seconds
+    assert max(i.sizes["T"] for i in report.inputs) < 1027
+    assert any("seconds= allows more" in f.message for f in report.findings)
+
+
 @pytest.mark.parametrize("gradient", [RELU.gradient(np), wrong])
 def test_inputs_that_wait_change_nothing(gradient) -> None:
     """A gradient that is still being compiled for some shapes is judged as one that never was."""
