@@ -267,3 +267,15 @@ def test_numpy_code_that_works_in_place_is_followed(rows: int) -> None:
 
 def test_precision_is_beyond_float64() -> None:
     assert mpmath.mpf(2) ** -ex.PRECISION < mpmath.mpf(2) ** -390
+
+
+def test_numbers_whose_digits_would_fill_the_memory_are_ordered_and_bounded() -> None:
+    """exp(-1e308), of a masked logit, has more digits after its point than there are atoms."""
+    exponents = np.linspace(-1e308, -1e307, 9)
+    small = ex.apply(FUNCTIONS["exp"].exact, ex.from_array(exponents))
+    both = ex.concatenate([ex.negative(small), small], 0)
+    assert ex.order(both, 0).tolist() == [*range(8, -1, -1), *range(9, 18)]
+    assert [np.sign(f) for f in ex.to_fractions(both)] == [-1] * 9 + [1] * 9
+    assert not any(float(f) for f in ex.to_fractions(both))
+    huge = ex.apply(FUNCTIONS["exp"].exact, ex.from_array(-exponents))
+    assert min(ex.to_fractions(huge)) > Fraction(2) ** 1024

@@ -246,6 +246,42 @@ def test_a_gradient_that_overflows_is_told_so() -> None:
     assert "overflows or divides by zero where the exact one is finite" in str(report)
 
 
+@pytest.mark.parametrize("kinks", ["zero", "subgradient"])
+def test_a_mask_of_huge_logits_is_judged_and_told(kinks: str) -> None:
+    """The exact gradient has entries such as exp(-1e308): a report once tried to spell them."""
+
+    def cost(x):
+        return jnp.sum(x * jnp.exp(jnp.where(jnp.arange(x.shape[0]) > 0, -1e308, x)))
+
+    def judged(factor: float) -> gdjax.Report:
+        def gradient(x):
+            return (jnp.where(jnp.arange(x.shape[0]) > 0, 0.0, factor * (1 + x) * jnp.exp(x)),)
+
+        return gdjax.verify(cost, gradient, (np.array([0.5, -1.0, 0.25]),), wrt=(0,), kinks=kinks, seconds=1.0)
+
+    assert judged(1.0).verdict == "pass"
+    report = judged(2.0)
+    assert (report.verdict, report.component) == ("fail", "gradient[0][0] (d cost / d x[0])"), str(report)
+    assert [c.nearest for c in report.components[1:]] == [0.0, 0.0]
+
+
+def test_attention_under_a_mask_is_no_hang() -> None:
+    """JAX computes its logits in float32 even of float64, so that its own gradient is right to float32 at best."""
+
+    def cost(q, k, v):
+        return jnp.sum(jax.nn.dot_product_attention(q, k, v, is_causal=True) ** 2)
+
+    args = tuple(np.random.default_rng(0).normal(size=(3, 1, 3, 1, 1)))
+    slope = jax.jit(jax.grad(cost, (0, 1, 2)))
+    for factor, verdict in ((1.0, "pass"), (1.5, "fail")):
+
+        def gradient(q, k, v, factor=factor):
+            return tuple(factor * g for g in slope(q, k, v))
+
+        report = gdjax.verify(cost, gradient, args, wrt=(0, 1, 2), seconds=0.6)
+        assert report.verdict == verdict, str(report)
+
+
 @pytest.mark.parametrize("xp", [np, jnp])
 def test_a_dict_is_read_by_the_names_of_the_arguments(xp: Any) -> None:
     """Whatever its order, which is not that of its sorted keys; other keys are told."""

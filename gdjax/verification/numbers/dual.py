@@ -205,12 +205,8 @@ class Duals:
         """Indices that sort; equal values in the order of their derivatives along the direction."""
         if a.tangent is None:
             return ex.order(a.value, axis)
-        along = (
-            None
-            if self.direction is None
-            else np.moveaxis(ex.to_fractions(_along(a.tangent, self.direction)), axis, -1)
-        )
-        values = np.moveaxis(ex.to_fractions(a.value), axis, -1)
+        along = None if self.direction is None else np.moveaxis(_along(a.tangent, self.direction).num, axis, -1)
+        values = np.moveaxis(a.value.num, axis, -1)
         tangents = np.moveaxis(a.tangent.num, axis + 1, -1)
         out = np.empty(values.shape, np.int64)
         for place in np.ndindex(values.shape[:-1]):

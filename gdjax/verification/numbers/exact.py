@@ -222,7 +222,8 @@ def to_rounded(a: Exact) -> Exact:
 
 
 def to_fractions(a: Exact) -> Array:
-    """An object array of Fractions (of floats where a number is not finite)."""
+    """An object array of Fractions (of floats where a number is not finite). Beyond 2**20000, and below its inverse,
+    one of about that size stands in: it overflows or vanishes in every float, and its digits would fill the memory."""
     if a.mp:
         return _elementwise(_mp_fraction, a.num)
     return _elementwise(lambda n: Fraction(int(n), a.den), a.num)
@@ -232,7 +233,7 @@ def _mp_fraction(x: Any) -> Any:
     if not MP.isfinite(x):
         return float(x)
     sign, mantissa, exponent, _ = x._mpf_
-    value = Fraction(int(mantissa)) * Fraction(2) ** int(exponent)
+    value = Fraction(int(mantissa)) * Fraction(2) ** min(max(int(exponent), -_WIDEST_INTEGER), _WIDEST_INTEGER)
     return -value if sign else value
 
 
@@ -559,8 +560,8 @@ def integers(function: Callable[[Any], int], a: Exact) -> Exact:
 
 def order(a: Exact, axis: int) -> Array:
     """Indices that sort along an axis, stable."""
-    keys = to_fractions(a)
-    moved = np.moveaxis(keys, axis, -1)
+    # over one denominator, or mpmath's: the numerators are in that order
+    moved = np.moveaxis(a.num, axis, -1)
     out = np.empty(moved.shape, np.int64)
     for place in np.ndindex(moved.shape[:-1]):
         row = list(moved[place])
