@@ -49,10 +49,9 @@ class Coverage:
             domain = domains[i]
             low, high = (array, array) if domain.fixed else (domain.low, domain.high)
             low, high = np.maximum(low, -_WIDEST), np.minimum(high, _WIDEST)
-            shape = array.shape
-            boxes.append(
-                (Interval(np.broadcast_to(low, shape).astype(float), np.broadcast_to(high, shape).astype(float), True),)
-            )
+            low, high = (np.broadcast_to(end, array.shape).astype(float) for end in (low, high))
+            above, below = (np.asarray(not domain.zero and end == 0) for end in (domain.low, domain.high))
+            boxes.append((Interval(low, high, True, above, below),))
         A = Intervals()
         try:
             self.program.run(Walk([A]), args, boxes)

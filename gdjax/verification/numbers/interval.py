@@ -12,24 +12,39 @@ from typing import Any
 
 import numpy as np
 
-from gdjax.verification.numbers.arithmetic import COMPARISONS, Context, NotSupported, Truth
+from gdjax.verification.numbers.arithmetic import Context, NotSupported, Truth
 from gdjax.verification.numbers.exact import Array
 from gdjax.verification.numbers.transcendental import FUNCTIONS
 
 _RISING = {"exp", "exp2", "expm1", "log", "log1p", "log2", "log10", "sqrt", "cbrt", "sinh", "tanh", "asinh", "logistic"}
 _RISING |= {"erf", "asin", "atan", "atanh", "acosh", "erf_inv"}
 _FALLING = {"erfc", "rsqrt", "acos"}
+# Below and above what these stay, however near they come.
+_LIMITS = {
+    "exp": (0.0, np.inf), "exp2": (0.0, np.inf), "expm1": (-1.0, np.inf), "logistic": (0.0, 1.0), "tanh": (-1.0, 1.0),
+    "erf": (-1.0, 1.0), "erfc": (0.0, 2.0), "rsqrt": (0.0, np.inf),
+}  # fmt: skip
+_NOWHERE: Any = np.False_
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
+    """From `low` to `high`: above `low` where `above` says so, and below `high` where `below` does, as exp(x) > 0."""
+
     low: Array
     high: Array
     depends: bool = False
+    above: Array = _NOWHERE
+    below: Array = _NOWHERE
 
     @property
     def shape(self) -> tuple[int, ...]:
         return self.low.shape
+
+    def moved(self, move: Callable[[Array], Any]) -> Interval:
+        """The same with entries moved."""
+        above, below = (np.asarray(move(np.broadcast_to(x, self.shape))) for x in (self.above, self.below))
+        return Interval(np.asarray(move(self.low)), np.asarray(move(self.high)), self.depends, above, below)
 
 
 @dataclass
@@ -53,24 +68,52 @@ class Intervals:
     def add(self, a: Interval, b: Interval) -> Interval:
         with np.errstate(all="ignore"):
             low, high = a.low + b.low, a.high + b.high
-        return Interval(_plain(low, -np.inf), _plain(high, np.inf), a.depends or b.depends)
+        depends, above, below = a.depends or b.depends, a.above | b.above, a.below | b.below
+        return Interval(_plain(low, -np.inf), _plain(high, np.inf), depends, above, below)
 
     def neg(self, a: Interval) -> Interval:
-        return Interval(-a.high, -a.low, a.depends)
+        return Interval(-a.high, -a.low, a.depends, a.below, a.above)
 
     def mul(self, a: Interval, b: Interval) -> Interval:
         if a is b:
             return self._square(a)
+        ends = [
+            (x, y, never_x, never_y)
+            for x, never_x in ((a.low, a.above), (a.high, a.below))
+            for y, never_y in ((b.low, b.above), (b.high, b.below))
+        ]
         with np.errstate(all="ignore"):
-            corners = [x * y for x in (a.low, a.high) for y in (b.low, b.high)]
-        corners = [np.where(np.isnan(c), 0.0, c) for c in np.broadcast_arrays(*corners)]
-        return Interval(np.min(corners, axis=0), np.max(corners, axis=0), a.depends or b.depends)
+            products = np.broadcast_arrays(*(x * y for x, y, _, _ in ends))
+        corners = [np.where(np.isnan(c), 0.0, c) for c in products]
+        # a product is 0 where one factor is, and else at both ends alone
+        never = [
+            np.where(c == 0, (never_x | (x != 0)) & (never_y | (y != 0)), never_x | never_y)
+            for c, (x, y, never_x, never_y) in zip(corners, ends, strict=True)
+        ]
+        low, high = np.min(corners, axis=0), np.max(corners, axis=0)
+        above, below = (
+            np.all([n | (c != end) for c, n in zip(corners, never, strict=True)], axis=0) for end in (low, high)
+        )
+        return Interval(low, high, a.depends or b.depends, above, below)
 
     def _square(self, a: Interval) -> Interval:
+        a = self.absolute(a)
         with np.errstate(all="ignore"):
-            low, high = a.low * a.low, a.high * a.high
-        within = (a.low <= 0) & (a.high >= 0)
-        return Interval(np.where(within, 0.0, np.minimum(low, high)), np.maximum(low, high), a.depends)
+            return Interval(a.low * a.low, a.high * a.high, a.depends, a.above, a.below)
+
+    def absolute(self, a: Interval) -> Interval:
+        larger = self.extreme("gt", a, self.neg(a))
+        low = np.maximum(larger.low, 0.0)
+        return Interval(low, larger.high, a.depends, larger.above & (larger.low >= 0), larger.below)
+
+    def extreme(self, op: str, a: Interval, b: Interval) -> Interval:
+        """The larger of two where `op` is "gt", the smaller where it is "lt"."""
+        if op == "lt":
+            return self.neg(self.extreme("gt", self.neg(a), self.neg(b)))
+        low, high = np.maximum(a.low, b.low), np.maximum(a.high, b.high)
+        above = (a.above & (a.low == low)) | (b.above & (b.low == low))
+        below = (a.below | (a.high < high)) & (b.below | (b.high < high))
+        return Interval(low, high, a.depends or b.depends, above, below)
 
     def div(self, a: Interval, b: Interval) -> Interval:
         with np.errstate(all="ignore"):
@@ -79,7 +122,8 @@ class Intervals:
             open_low = np.where(b.low >= 0, np.where(np.isinf(b.high), 0.0, 1 / b.high), -np.inf)
             low = np.where(safe, inverse_low, open_low)
             high = np.where(safe, inverse_high, np.where(b.high <= 0, 0.0, np.inf))
-        return self.mul(a, Interval(np.asarray(low), np.asarray(high), b.depends))
+        above, below = b.below | np.isinf(b.high), b.above | np.isinf(b.low) | ~safe
+        return self.mul(a, Interval(np.asarray(low), np.asarray(high), b.depends, above, below))
 
     def remainder(self, a: Interval, b: Interval) -> Interval:
         """It has the sign of `a`, and is no larger than either."""
@@ -94,17 +138,21 @@ class Intervals:
             return {1.0: a, 2.0: square, 3.0: self.mul(square, a), 4.0: self._square(square)}[float(exponents[0])]
         shape = np.broadcast_shapes(a.shape, b.shape)
         low = np.broadcast_to(np.where(a.low >= 0, 0.0, -np.inf), shape)
-        return Interval(low, np.full(shape, np.inf), a.depends or b.depends)
+        above = (a.low > 0) | ((a.low == 0) & a.above)
+        return Interval(low, np.full(shape, np.inf), a.depends or b.depends, np.broadcast_to(above, shape))
 
     def unary(self, name: str, a: Interval) -> Interval:
         if name not in FUNCTIONS:
             raise NotSupported(name)
         with np.errstate(all="ignore"):
             low, high = FUNCTIONS[name].flt(a.low), FUNCTIONS[name].flt(a.high)
-        if name in _RISING:
-            return Interval(_plain(low, -np.inf), _plain(high, np.inf), a.depends)
-        if name in _FALLING:
-            return Interval(_plain(high, -np.inf), _plain(low, np.inf), a.depends)
+        if name in _RISING or name in _FALLING:
+            above, below = a.above, a.below
+            if name in _FALLING:
+                low, high, above, below = high, low, below, above
+            least, most = _LIMITS.get(name, (-np.inf, np.inf))
+            above, below = above | (low == least), below | (high == most)
+            return Interval(_plain(low, -np.inf), _plain(high, np.inf), a.depends, above, below)
         bound = 1.0 if name in ("sin", "cos") else np.inf
         floor = 1.0 if name == "cosh" else -bound
         return Interval(np.full(a.shape, floor), np.full(a.shape, bound), a.depends)
@@ -121,27 +169,34 @@ class Intervals:
         shape = np.broadcast_shapes(a.shape, b.shape)
         with np.errstate(all="ignore"):
             low, high = np.broadcast_to(a.low - b.high, shape), np.broadcast_to(a.high - b.low, shape)
-        can_true, can_false = self._reach(op, np.nan_to_num(low, nan=-np.inf), np.nan_to_num(high, nan=np.inf), a is b)
+        low, high = np.nan_to_num(low, nan=-np.inf), np.nan_to_num(high, nan=np.inf)
+        if a is b:
+            low, high, never_low, never_high = np.zeros(shape), np.zeros(shape), _NOWHERE, _NOWHERE
+        else:
+            never_low, never_high = a.above | b.below, a.below | b.above
+        can_true, can_false = self._reach(op, low, high, never_low, never_high)
         if (a.depends or b.depends) and not self.context.muted:
             seen = self.outcomes.setdefault(self.context.site, set())
             seen |= ({True} if can_true.any() else set()) | ({False} if can_false.any() else set())
         return Truth(can_true, can_true & can_false, a.depends or b.depends)
 
-    def _reach(self, op: str, low: Array, high: Array, same: bool) -> tuple[Array, Array]:
-        """Whether it can be true, and whether it can be false, for a difference in [low, high]."""
-        if same:
-            fixed = bool(COMPARISONS[op](np.asarray(False), np.asarray(True)))
-            return np.full(low.shape, fixed), np.full(low.shape, not fixed)
-        greater, less, equal = high > 0, low < 0, (low <= 0) & (high >= 0)
-        true = {"gt": greater, "ge": high >= 0, "lt": less, "le": low <= 0, "eq": equal, "ne": greater | less}[op]
-        false = {"gt": low <= 0, "ge": less, "lt": high >= 0, "le": greater, "eq": greater | less, "ne": equal}[op]
-        return np.asarray(true), np.asarray(false)
+    def _reach(self, op: str, low: Array, high: Array, above: Array, below: Array) -> tuple[Array, Array]:
+        """Whether it can be true, and whether it can be false, for a difference from `low` to `high`."""
+        more, less = high > 0, low < 0
+        not_less, not_more = more | ((high == 0) & ~below), less | ((low == 0) & ~above)
+        true = {"gt": more, "ge": not_less, "lt": less, "le": not_more, "eq": not_less & not_more, "ne": more | less}
+        false = {"gt": "le", "ge": "lt", "lt": "ge", "le": "gt", "eq": "ne", "ne": "eq"}
+        return np.asarray(true[op]), np.asarray(true[false[op]])
 
     def select(self, truth: Truth, yes: Interval, no: Interval) -> Interval:
         doubt = np.zeros(truth.value.shape, bool) if truth.doubt is None else truth.doubt
         low = np.where(doubt, np.minimum(yes.low, no.low), np.where(truth.value, yes.low, no.low))
         high = np.where(doubt, np.maximum(yes.high, no.high), np.where(truth.value, yes.high, no.high))
-        return Interval(low, high, yes.depends or no.depends or truth.depends)
+        above = (yes.above | (yes.low > low)) & (no.above | (no.low > low))
+        below = (yes.below | (yes.high < high)) & (no.below | (no.high < high))
+        above = np.where(doubt, above, np.where(truth.value, yes.above, no.above))
+        below = np.where(doubt, below, np.where(truth.value, yes.below, no.below))
+        return Interval(low, high, yes.depends or no.depends or truth.depends, above, below)
 
     def from_truth(self, truth: Truth) -> Interval:
         value = truth.value.astype(np.float64)
@@ -156,24 +211,30 @@ class Intervals:
         return Truth(np.ones(a.shape, bool))
 
     def take(self, a: Interval, index: Array) -> Interval:
-        return Interval(np.asarray(a.low.reshape(-1)[index]), np.asarray(a.high.reshape(-1)[index]), a.depends)
+        return a.moved(lambda x: x.reshape(-1)[index])
 
     def move(self, a: Interval, move: Callable[[Array], Any]) -> Interval:
-        return Interval(np.asarray(move(a.low)), np.asarray(move(a.high)), a.depends)
+        return a.moved(move)
 
     def concat(self, arrays: Sequence[Interval], axis: int) -> Interval:
-        low = np.concatenate([a.low for a in arrays], axis)
-        return Interval(low, np.concatenate([a.high for a in arrays], axis), any(a.depends for a in arrays))
+        low, high = (np.concatenate(x, axis) for x in ([a.low for a in arrays], [a.high for a in arrays]))
+        sides = [a.above for a in arrays], [a.below for a in arrays]
+        above, below = (
+            np.concatenate([np.broadcast_to(x, a.shape) for x, a in zip(side, arrays, strict=True)], axis)
+            for side in sides
+        )
+        return Interval(low, high, any(a.depends for a in arrays), above, below)
 
     def sum(self, a: Interval, axes: tuple[int, ...]) -> Interval:
         with np.errstate(all="ignore"):
             low, high = np.sum(a.low, axis=axes), np.sum(a.high, axis=axes)
-        return Interval(_plain(low, -np.inf), _plain(high, np.inf), a.depends)
+        above, below = (np.any(np.broadcast_to(x, a.shape), axis=axes) for x in (a.above, a.below))
+        return Interval(_plain(low, -np.inf), _plain(high, np.inf), a.depends, above, below)
 
     def matmul(self, a: Interval, b: Interval) -> Interval:
         product = self.mul(
-            Interval(a.low[..., :, :, None], a.high[..., :, :, None], a.depends),
-            Interval(b.low[..., None, :, :], b.high[..., None, :, :], b.depends),
+            a.moved(lambda x: x[..., :, :, None]),
+            b.moved(lambda x: x[..., None, :, :]),
         )
         return self.sum(product, (product.low.ndim - 2,))
 

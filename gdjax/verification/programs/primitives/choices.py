@@ -30,7 +30,8 @@ for _name in ("eq", "ne", "lt", "le", "gt", "ge"):
 @rule("abs")
 def _abs(A: Arithmetic, p: dict[str, Any], a: Value) -> Value:
     a = number(A, a)
-    return A.select(A.compare("lt", a, A.const(0)), A.neg(a), a)
+    negative, known = A.compare("lt", a, A.const(0)), getattr(A, "absolute", None)
+    return A.select(negative, A.neg(a), a) if known is None else known(a)
 
 
 @rule("sign")
@@ -93,12 +94,18 @@ def either(A: Arithmetic, p: dict[str, Any], a: Value, b: Value) -> Value:
     return Truth(a.value | b.value, doubts(a, b), a.depends or b.depends)
 
 
+def picked(A: Arithmetic, op: str, a: Value, b: Value, truth: Truth) -> Value:
+    """The larger of two ("gt") or the smaller ("lt"), which `truth` tells apart."""
+    known = getattr(A, "extreme", None)
+    return A.select(truth, a, b) if known is None else known(op, a, b)
+
+
 def _extreme(op: str, of_truths: Rule) -> Rule:
     def apply(A: Arithmetic, p: dict[str, Any], a: Value, b: Value) -> Value:
         if isinstance(a, Truth):
             return of_truths(A, p, a, b)
         a, b = number(A, a), number(A, b)
-        return A.select(A.compare(op, a, b), a, b)
+        return picked(A, op, a, b, A.compare(op, a, b))
 
     return apply
 

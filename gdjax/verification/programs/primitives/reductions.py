@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gdjax.verification.numbers.arithmetic import Arithmetic, NotSupported, Truth, moved
-from gdjax.verification.programs.primitives.choices import both, either
+from gdjax.verification.programs.primitives.choices import both, either, picked
 from gdjax.verification.programs.primitives.moves import concatenated, picking
 from gdjax.verification.programs.primitives.registry import Value, muted, number, rule, truth
 
@@ -40,7 +40,7 @@ def _halving(A: Arithmetic, a: Value, axes: Sequence[int], join: Callable[[Value
 
 def extreme(A: Arithmetic, op: str, a: Value, axes: Sequence[int]) -> Value:
     def join(x: Value, y: Value) -> Value:
-        return A.select(muted(A, op, x, y), x, y)
+        return picked(A, op, x, y, muted(A, op, x, y))
 
     return _halving(A, number(A, a), axes, join)
 
@@ -138,12 +138,12 @@ def _cumprod(A: Arithmetic, p: dict[str, Any], a: Value) -> Value:
 
 @rule("cummax")
 def _cummax(A: Arithmetic, p: dict[str, Any], a: Value) -> Value:
-    return _scanned(A, p, a, lambda x, y: A.select(muted(A, "gt", x, y), x, y))
+    return _scanned(A, p, a, lambda x, y: picked(A, "gt", x, y, muted(A, "gt", x, y)))
 
 
 @rule("cummin")
 def _cummin(A: Arithmetic, p: dict[str, Any], a: Value) -> Value:
-    return _scanned(A, p, a, lambda x, y: A.select(muted(A, "lt", x, y), x, y))
+    return _scanned(A, p, a, lambda x, y: picked(A, "lt", x, y, muted(A, "lt", x, y)))
 
 
 @rule("cumlogsumexp")
