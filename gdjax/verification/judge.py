@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
@@ -14,6 +14,9 @@ from gdjax.verification.inputs.cases import Case
 from gdjax.verification.numbers import exact as ex
 from gdjax.verification.numbers.exact import Array, Exact
 from gdjax.verification.oracle import Answer
+
+# So many blurs away, a blur is nothing.
+_FAR = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,10 @@ class Observation:
 
 
 def expected(answer: Answer, outputs: Sequence[Array], kinks: str) -> tuple[Exact, ...]:
-    """What to compare with: under "subgradient", the point between the one-sided derivatives next to the outputs."""
+    """What to compare with: under "subgradient", the point between the one-sided derivatives next to the outputs; of a
+    gradient that is known to within a blur, the point of that next to them."""
+    if any(np.any(b.num != 0) for b in answer.blur):
+        answer = replace(answer, gradient=_next_to(answer, outputs))
     if kinks != "subgradient" or answer.kind != "kink" or answer.sides is None:
         return answer.gradient
     if not all(np.isfinite(o).all() for o in outputs):
@@ -58,6 +64,20 @@ def expected(answer: Answer, outputs: Sequence[Array], kinks: str) -> tuple[Exac
         parts.append(ex.from_object(flat[offset : offset + size].reshape(part.shape)))
         offset += size
     return tuple(parts)
+
+
+def _next_to(answer: Answer, outputs: Sequence[Array]) -> tuple[Exact, ...]:
+    """Of what the gradient may be, the point nearest to the outputs; its middle where they are far from all of it."""
+    found = []
+    for out, exact, blur in zip(outputs, answer.gradient, answer.blur, strict=True):
+        middle, room = ex.to_fractions(exact).reshape(-1), ex.to_fractions(blur).reshape(-1)
+        given = [Fraction(v) if np.isfinite(v) else m for v, m in zip(np.ravel(out).astype(float), middle, strict=True)]
+        near = [
+            m if abs(v - m) > _FAR * r else min(max(v, m - r), m + r)
+            for v, m, r in zip(given, middle, room, strict=True)
+        ]
+        found.append(ex.from_object(np.array(near, object).reshape(exact.shape)))
+    return tuple(found)
 
 
 def _agreed(case: Case, answer: Answer, outputs: Sequence[Array], formula: bool) -> Observation:

@@ -16,6 +16,7 @@ from gdjax.verification.numbers import exact as ex
 from gdjax.verification.numbers.arithmetic import Meeting, Truth
 from gdjax.verification.numbers.dual import Dual, Duals
 from gdjax.verification.numbers.exact import Array, Exact
+from gdjax.verification.numbers.limits import NoLimit, limit
 from gdjax.verification.programs.interpreter import Sides, Walk
 from gdjax.verification.programs.program import Program
 
@@ -25,9 +26,10 @@ class Answer:
     """The exact gradient at one point.
 
     `kind` is "smooth", "kink", "jump" (the cost is discontinuous there, or, under "subgradient", smooth though its
-    samples are kinked: no gradient is held against it) or "undefined" (not finite). At a kink
-    `gradient` follows the convention, and where all lie on one hyperplane `sides` are the two one-sided gradients,
-    or, under "subgradient", the ends of what the samples' own choices give.
+    samples are kinked: no gradient is held against it), "undefined" (not finite) or "unsettled" (it is a limit, which
+    could not be found). At a kink `gradient` follows the convention, and where all lie on one hyperplane `sides` are
+    the two one-sided gradients, or, under "subgradient", the ends of what the samples' own choices give. A gradient
+    that is a limit is known to within `blur`.
     """
 
     kind: str
@@ -35,6 +37,22 @@ class Answer:
     gradient: tuple[Exact, ...] = ()
     sides: tuple[tuple[Exact, ...], tuple[Exact, ...]] | None = None
     rational: bool = True
+    blur: tuple[Exact, ...] = ()
+
+
+@dataclass
+class _Walked:
+    """The cost and its gradient on each side, and what tied; `off` and `blur` are how far off these may be."""
+
+    values: list[Exact]
+    tangents: list[Exact]
+    tied: list[Array]
+    off: Exact
+    blur: Exact
+
+    @property
+    def finite(self) -> bool:
+        return all(ex.is_finite(a).all() for a in (*self.values, *self.tangents))
 
 
 @dataclass
@@ -43,7 +61,8 @@ class Oracle:
 
     Derivatives are carried forward as dual numbers over exact arithmetic. Where compared values tie, both sides of the
     kink are walked in step; "zero" takes, entry by entry before entries are summed, the one-sided derivatives' convex
-    combination nearest to zero, "jax" what `jax.grad` gives there.
+    combination nearest to zero, "jax" what `jax.grad` gives there. A side whose formula is 0 / 0 at the tie, as that of
+    `where(x == 0, 1, sin(x) / x)` is, is walked next to it: its derivatives are limits.
     """
 
     cost: Program
@@ -56,79 +75,136 @@ class Oracle:
     def __call__(self, args: Sequence[Any], listener: Callable[[Meeting], None] | None = None) -> Answer:
         """The gradient at a point; `listener` is told the comparisons made there."""
         shapes = [np.shape(args[i]) for i in self.wrt]
-        (value,), tangents, tied = self._walk(args, [None], listener=listener or self.listener)
-        if not (ex.is_finite(value).all() and all(ex.is_finite(t).all() for t in tangents)):
+        here = self._walk(args, [None], listener=listener or self.listener)
+        value, tangent = here.values[0], here.tangents[0]
+        if not here.finite:
             return Answer("undefined", value)
-        gradient = _parts(tangents[0], shapes)
-        rational = value.rational and tangents[0].rational
-        if not tied:
-            return Answer("smooth", value, gradient, None, rational)
-        return self._at_kink(args, value, shapes, tied, rational)
+        rational = value.rational and tangent.rational
+        if not here.tied:
+            return Answer("smooth", value, _parts(tangent, shapes), None, rational)
+        try:
+            return self._at_kink(args, value, shapes, here.tied, rational)
+        except NoLimit as none:
+            return Answer(none.kind, value)
 
     def _at_kink(
         self, args: Sequence[Any], value: Exact, shapes: list[Any], tied: list[Array], rational: bool
     ) -> Answer:
         ahead = _direction(sum(int(np.prod(s, dtype=int)) for s in shapes))
-        values, (one, other), _ = self._walk(args, [ahead, ex.negative(ahead)])
-        if not _same(values[0], values[1]):
+        directions = [ahead, ex.negative(ahead)]
+        walk: Callable[..., _Walked] = self._walk
+        both = walk(args, directions)
+        if not both.finite:
+            walk, rational = self._beside, False
+            both = walk(args, directions)
+        one, other = both.tangents
+        if not _within(both.values[0], both.values[1], both.off) or not _within(
+            both.values[0], value, self._rounding(args, value, both)
+        ):
             return Answer("jump", value)
-        first, second = _parts(one, shapes), _parts(other, shapes)
-        if not all(ex.is_finite(t).all() for t in (*first, *second)):
-            return Answer("undefined", value)
         single = _collinear(tied)
-        smooth = _same(one, other) and (single or self._smooth_elsewhere(args, one))
+        smooth = _within(one, other, both.blur) and (single or self._smooth_elsewhere(args, both, walk))
         low, high = one, other
         if single and self.kinks == "subgradient":
-            low, high = self._ends(args, Exact(tied[0][:, 0]), one, other)
+            low, high = self._ends(args, Exact(tied[0][:, 0]), one, other, walk)
         if smooth:
             # kinks of samples may cancel in the sum: what each chooses is then no derivative, and not wrong
-            return Answer("smooth", value, first, None, rational) if _same(low, high) else Answer("jump", value)
+            if not _within(low, high, both.blur):
+                return Answer("jump", value)
+            return Answer("smooth", value, _parts(one, shapes), None, rational, _parts(both.blur, shapes))
         if self.kinks == "jax":
             return Answer("kink", value, self._jax(args), None, rational)
-        settled = self._settled(args, settle)
-        if single and not _between(settled, low, high):
+        settled = walk(args, directions, settle)
+        if single and not _between(settled.tangents[0], low, high, settled.blur):
             return Answer("jump", value)
         sides = (_parts(low, shapes), _parts(high, shapes)) if single else None
-        return Answer("kink", value, _parts(settled, shapes), sides, rational)
+        return Answer("kink", value, _parts(settled.tangents[0], shapes), sides, rational, _parts(settled.blur, shapes))
 
-    def _settled(self, args: Sequence[Any], how: Callable[[Sides], Sides]) -> Exact:
-        ahead = _direction(sum(int(np.size(args[i])) for i in self.wrt))
-        return self._walk(args, [ahead, ex.negative(ahead)], settle=how)[1][0]
+    def _rounding(self, args: Sequence[Any], value: Exact, both: _Walked) -> Exact:
+        """How far a constant in place of a limit, such as 1/3, may be off for its digits."""
+        digits = float(np.finfo(np.asarray(args[self.wrt[0]]).dtype).eps)
+        return ex.add(ex.multiply(_size(value), ex.from_array(16 * digits)), both.off)
 
-    def _ends(self, args: Sequence[Any], normal: Exact, one: Exact, other: Exact) -> tuple[Exact, Exact]:
+    def _ends(
+        self, args: Sequence[Any], normal: Exact, one: Exact, other: Exact, walk: Callable[..., _Walked]
+    ) -> tuple[Exact, Exact]:
         """Of all gradients where each sample takes a side of its own of the one hyperplane, the two furthest apart."""
-        ways = normal, ex.negative(normal)
-        found = [one, other, *(self._settled(args, partial(settle, pick=partial(_furthest, way))) for way in ways)]
+        ahead = _direction(one.num.size)
+        found = [one, other]
+        for way in (normal, ex.negative(normal)):
+            further = partial(settle, pick=partial(_furthest, way))
+            found.append(walk(args, [ahead, ex.negative(ahead)], further).tangents[0])
         found.sort(key=lambda end: ex.to_fractions(ex.total(ex.multiply(end, normal), (0,))).item())
         return found[0], found[-1]
 
-    def _smooth_elsewhere(self, args: Sequence[Any], gradient: Exact) -> bool:
-        other = _direction(gradient.num.size, seed=1)
-        _, (tangent,), _ = self._walk(args, [other])
-        return _same(tangent, gradient)
+    def _smooth_elsewhere(self, args: Sequence[Any], both: _Walked, walk: Callable[..., _Walked]) -> bool:
+        gradient = both.tangents[0]
+        found = walk(args, [_direction(gradient.num.size, seed=1)])
+        return _within(found.tangents[0], gradient, ex.add(found.blur, both.blur))
+
+    def _beside(
+        self, args: Sequence[Any], directions: Sequence[Exact], settle: Callable[..., Sides] | None = None
+    ) -> _Walked:
+        """What `_walk` gives at the tie, as limits of what it gives next to it.
+
+        Raises:
+            NoLimit: see there.
+        """
+
+        def at(step: Fraction) -> Exact:
+            found = self._walk(args, directions, settle, step=step)
+            pairs = zip(found.values, found.tangents, strict=True)
+            return ex.concatenate([part for v, t in pairs for part in (v.moved(v.num.reshape(1)), t)], 0)
+
+        found, grain = limit(at)
+        rows = found.moved(found.num.reshape(len(directions), -1))
+        grains = grain.moved(grain.num.reshape(len(directions), -1))
+        widest = ex.total(grains, (0,))
+        values = [rows.moved(rows.num[i, :1].reshape(())) for i in range(len(directions))]
+        tangents = [rows.moved(row[1:]) for row in rows.num]
+        off = widest.moved(widest.num[:1].reshape(()))
+        return _Walked(values, tangents, [], off, widest.moved(widest.num[1:]))
 
     def _walk(
         self,
         args: Sequence[Any],
-        directions: list[Exact | None],
-        settle: Callable[[Sides], Sides] | None = None,
+        directions: Sequence[Exact | None],
+        settle: Callable[..., Sides] | None = None,
         listener: Callable[[Meeting], None] | None = None,
-    ) -> tuple[list[Exact], list[Exact], list[Array]]:
-        sides = [Duals(d, self.cost.context(self.limit, listener)) for d in directions]
-        walk = Walk(sides, settle)
-        outs = self.cost.run(walk, args, inputs(args, self.cost.varying, self.wrt, len(sides)))
+        step: Fraction | None = None,
+    ) -> _Walked:
+        """On the sides that the directions say; so far along them where there is a `step`."""
+        ways: Sequence[Exact | None] = directions if step is None else [None] * len(directions)
+        if settle is not None and step is not None:
+            settle = partial(settle, step=step)
+        sides = [Duals(way, self.cost.context(self.limit, listener)) for way in ways]
+        given = inputs(args, self.cost.varying, self.wrt, len(sides))
+        if step is not None:
+            given = self._moved(given, args, [_times(d, step) for d in directions if d is not None])
+        outs = self.cost.run(Walk(sides, settle), args, given)
         out = outs[0]
         shape = out[0].shape
         if math.prod(shape) != 1 or len(outs) != 1:
-            given = f"shape {shape}" if len(outs) == 1 else f"{len(outs)} arrays"
-            raise UsageError(f"the cost returned {given}: give one scalar, such as the sum")
+            found = f"shape {shape}" if len(outs) == 1 else f"{len(outs)} arrays"
+            raise UsageError(f"the cost returned {found}: give one scalar, such as the sum")
         if settle is not None:
             out = settle(out)
         count = sum(int(np.size(args[i])) for i in self.wrt)
         duals = [A.from_truth(v) if isinstance(v, Truth) else v for A, v in zip(sides, out, strict=True)]
         values = [d.value.moved(d.value.num.reshape(())) for d in duals]
         tangents = [ex.zeros((count,)) if d.tangent is None else _column(d.tangent) for d in duals]
-        return values, tangents, sides[0].tied
+        return _Walked(values, tangents, sides[0].tied, ex.zeros(()), ex.zeros((count,)))
+
+    def _moved(self, given: list[Sides], args: Sequence[Any], steps: Sequence[Exact]) -> list[Sides]:
+        """The inputs, each side's parameters moved by its step."""
+        shapes = [np.shape(args[i]) for i in self.wrt]
+        parts = [dict(zip(self.wrt, _parts(step, shapes), strict=True)) for step in steps]
+        return [
+            tuple(replace(d, value=ex.add(d.value, p[i])) for d, p in zip(sides, parts, strict=True))
+            if i in self.wrt
+            else sides
+            for i, sides in zip(self.cost.varying, given, strict=True)
+        ]
 
     def _jax(self, args: Sequence[Any]) -> tuple[Exact, ...]:
         if self._grad is None:
@@ -190,9 +266,10 @@ def compares(program: Program, args: Sequence[Any], place: int, limit: float = 5
     return bool(met)
 
 
-def settle(sides: Sides, pick: Callable[[Exact, Exact], Exact] | None = None) -> Sides:
+def settle(sides: Sides, pick: Callable[[Exact, Exact], Exact] | None = None, step: Fraction | None = None) -> Sides:
     """Where both sides have one value and two derivatives, the point of the segment between these nearest to zero, or
-    what `pick` makes of the two."""
+    what `pick` makes of the two. So far from the tie as `step`, values are one that are no further apart than these
+    derivatives explain."""
     if len(sides) != 2 or isinstance(sides[0], Truth):
         return sides
     a, b = sides
@@ -202,6 +279,10 @@ def settle(sides: Sides, pick: Callable[[Exact, Exact], Exact] | None = None) ->
     left = a.tangent if a.tangent is not None else ex.zeros((lead, *a.shape))
     right = b.tangent if b.tangent is not None else ex.zeros((lead, *b.shape))
     _, equal = ex.compare(a.value, b.value)
+    if step is not None:
+        slopes = ex.total(ex.add(_size(left), _size(right)), (0,))
+        apart, _ = ex.compare(_size(ex.subtract(a.value, b.value)), ex.multiply(slopes, ex.from_fraction(2 * step)))
+        equal = ~apart
     _, agree = ex.compare(left, right)
     kinked = equal & ~np.all(agree, axis=0)
     if not kinked.any():
@@ -252,6 +333,16 @@ def _direction(count: int, seed: int = 0) -> Exact:
     )
 
 
+def _times(direction: Exact, step: Fraction) -> Exact:
+    """A step whose longest entry is that."""
+    longest = int(np.abs(direction.num).max(initial=1))
+    return ex.multiply(direction, ex.from_fraction(step / longest))
+
+
+def _size(a: Exact) -> Exact:
+    return a.moved(abs(a.num))
+
+
 def _column(tangent: Exact) -> Exact:
     return tangent.moved(tangent.num.reshape(tangent.num.shape[0]))
 
@@ -265,9 +356,11 @@ def _parts(gradient: Exact, shapes: Sequence[tuple[int, ...]]) -> tuple[Exact, .
     return tuple(out)
 
 
-def _same(a: Exact, b: Exact) -> bool:
+def _within(a: Exact, b: Exact, blur: Exact) -> bool:
+    """Whether they are the same, but for that."""
     _, equal = ex.compare(a, b)
-    return bool(np.all(equal))
+    apart, _ = ex.compare(_size(ex.subtract(a, b)), blur)
+    return bool(np.all(equal | ~apart))
 
 
 def _collinear(tied: Sequence[Array]) -> bool:
@@ -281,7 +374,7 @@ def _collinear(tied: Sequence[Array]) -> bool:
     return True
 
 
-def _between(point: Exact, a: Exact, b: Exact) -> bool:
-    p, x, y = (ex.to_fractions(e).reshape(-1) for e in (point, a, b))
-    small = Fraction(1, 1 << 300)
-    return all(min(u, v) - small <= w <= max(u, v) + small for w, u, v in zip(p, x, y, strict=True))
+def _between(point: Exact, a: Exact, b: Exact, blur: Exact) -> bool:
+    p, x, y, off = (ex.to_fractions(e).reshape(-1) for e in (point, a, b, blur))
+    room = off + Fraction(1, 1 << 300)
+    return all(min(u, v) - r <= w <= max(u, v) + r for w, u, v, r in zip(p, x, y, room, strict=True))

@@ -45,7 +45,7 @@ class Visit:
         if answer is None:
             self._found.append(partial(check.skip, "laborious"))
             return None
-        if answer.kind in ("undefined", "jump") or (
+        if answer.kind in ("undefined", "unsettled", "jump") or (
             check.kinks == "subgradient" and answer.kind == "kink" and answer.sides is None
         ):
             self._found.append(partial(check.skip, answer.kind))

@@ -1,0 +1,72 @@
+"""What a function of a step tends to as the step falls to 0, where at 0 itself it is 0 / 0."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from gdjax.verification.numbers import exact as ex
+from gdjax.verification.numbers.exact import Array, Exact
+
+# The first of the steps that are extrapolated, 2**-64, and how many halve it. (1 - cos h) / h^2 and its derivative then
+# lose 256 of 400 bits, and three halvings leave an error of the order 2**-192.
+_FIRST, _STEPS = 64, 4
+# Steps that tell a limit that is reached slowly, such as that of h log h, from none.
+_FAR, _MIDDLE = 20, 42
+# An error is small that is so many times less than the limit or its first step, or than a far step.
+_MORE, _MANY = 1 << 60, 1 << 30
+# The limit is trusted to 2**8 times the difference of two extrapolations.
+_TRUST = 8
+
+
+class NoLimit(Exception):
+    """`kind` is "undefined" where there is no finite limit, "unsettled" where none could be found."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(kind)
+        self.kind = kind
+
+
+def limit(at: Callable[[Fraction], Exact]) -> tuple[Exact, Exact]:
+    """The limits of the entries of `at(h)`, a vector, and how far each may be off.
+
+    Raises:
+        NoLimit: see there.
+    """
+    points = [_numbers(at(Fraction(1, 1 << (_FIRST + k)))) for k in range(_STEPS)]
+    before, found = _extrapolated(points[:-1]), _extrapolated(points[1:])
+    error = abs(found - before)
+    unsure = error * _MORE > np.maximum(abs(found), abs(points[0]))
+    if unsure.any():
+        far, middle = (_numbers(at(Fraction(1, 1 << power))) for power in (_FAR, _MIDDLE))
+        if np.any(unsure & (error * _MANY > abs(far))):
+            goes_on = 4 * abs(points[0] - middle) > 3 * abs(middle - far)
+            raise NoLimit("undefined" if np.any(unsure & goes_on) else "unsettled")
+    grain = [_grain(e) for e in error]
+    rounded = [f if not g else round(f / g) * g for f, g in zip(found, grain, strict=True)]
+    return ex.from_object(np.array(rounded, object)), ex.from_object(np.array(grain, object))
+
+
+def _numbers(a: Exact) -> Array:
+    if not ex.is_finite(a).all():
+        raise NoLimit("undefined")
+    return ex.to_fractions(a)
+
+
+def _extrapolated(points: Sequence[Array]) -> Any:
+    """The value at 0 of the polynomial through points whose steps halve (Richardson)."""
+    row = list(points)
+    for order in range(1, len(points)):
+        row = [b + (b - a) / (2**order - 1) for a, b in pairwise(row)]
+    return row[0]
+
+
+def _grain(error: Fraction) -> Fraction:
+    """A power of two beyond the error that is allowed for."""
+    if not error:
+        return Fraction(0)
+    return Fraction(2) ** (_TRUST + 1 + error.numerator.bit_length() - error.denominator.bit_length())
