@@ -36,6 +36,7 @@ FOR_BACKENDS = {
     "gdjax.machine.blas",
     "gdjax.caching",
     "gdjax.machine.cores",
+    "gdjax.machine.threads",
     "gdjax.errors",
     "gdjax.formulas",
     "gdjax.expressions.fused",

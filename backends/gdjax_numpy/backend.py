@@ -10,10 +10,11 @@ from gdjax.expressions.fused import fused
 from gdjax.formulas import Formula
 from gdjax.machine.blas import one_blas_thread
 from gdjax.machine.cores import cores
+from gdjax.machine.threads import in_threads
 from gdjax.protocol import Chunk
 from gdjax.rule import Evaluate, Knobs, Rule, State, take_steps
 from gdjax.samples import Samples, block_sums_by
-from gdjax_numpy.ranges import in_threads, shared_sums
+from gdjax_numpy.ranges import shared_sums
 
 TILE_BYTES = 1 << 22
 """The samples of a tile of neurons stay in the last cache for all steps of a chunk; smaller tiles lose their time

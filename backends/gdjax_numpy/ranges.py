@@ -1,20 +1,14 @@
 """Fixed ranges of rows, shared out to threads and added up in order: the result does not depend on the threads."""
 
-import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from gdjax.expressions.fused import fused
 from gdjax.formulas import Formula
-from gdjax.machine.cores import cores
+from gdjax.machine.threads import in_threads
 from gdjax.samples import Samples, block_sums_by, has_folds, of_sets
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 BLOCK_BYTES = 1 << 21
 """A block of rows and what is computed from it stay in cache; smaller ones cost more in calls than they save."""
@@ -24,28 +18,6 @@ RANGES = 64
 """At most: enough to keep many cores busy to the end."""
 NEURONS = 64
 """Neurons whose pre-activations of a block are held at once."""
-
-
-@cache
-def _pool(process: int, threads: int) -> ThreadPoolExecutor:
-    # by process: threads do not survive a fork
-    return ThreadPoolExecutor(threads, thread_name_prefix="gdjax")
-
-
-def in_threads(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
-    """`map(work, items)` on all cores; whoever calls holds BLAS to one thread each."""
-    threads = cores()
-    if threads == 1 or len(items) == 1:
-        yield from map(work, items)
-        return
-
-    def quiet(item: Item) -> Result:
-        # the state of floating-point warnings is each thread's own
-        with np.errstate(**state):
-            return work(item)
-
-    state = np.geterr()
-    yield from _pool(os.getpid(), threads).map(quiet, items)
 
 
 def shared_sums(formula: Formula, theta: np.ndarray, samples: Samples) -> tuple[np.ndarray, np.ndarray]:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gdjax.data.rows import Rows, StreamedRows
+from gdjax.data.rows import Rows, StreamedRows, by_parts
 
 Parts = Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]]
 
@@ -41,7 +41,8 @@ DENSE = 2_048
 def moments(samples: Rows | StreamedRows) -> Moments:
     """The moments of own samples (S = K), or of shared ones in each of their sets (S = F), by one pass."""
     if not samples.shared:
-        return _moments(samples.blocks())
+        own = by_parts(samples, lambda at: _moments(samples.of(at).blocks()), samples.sets)
+        return Moments(*(np.concatenate(parts) for parts in zip(*own, strict=True)))
 
     def under(f: slice) -> Parts:
         return ((x[None], y[None] if samples.one_y else y[f], weight[f]) for x, y, weight in samples.blocks())

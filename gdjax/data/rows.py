@@ -1,12 +1,15 @@
 """The rows that a slab's passes see: in memory, or read a block at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 
 from gdjax.data.arrays import floating
+from gdjax.machine.blas import THIN
+from gdjax.machine.threads import in_threads
 from gdjax.protocol import Backend
 from gdjax.samples import Samples
 from gdjax.stream import Layout, Stream
@@ -15,12 +18,14 @@ BLOCK_ELEMENTS = 1 << 21
 """Numbers in a block of X that a pass holds in float64: 16 MiB."""
 
 CACHED = 1 << 17
-"""Numbers of a stream's block that a pass looks at together: what it makes of them stays in a core's cache."""
+"""Numbers of X that a pass looks at together, of a stream's block or of own rows: what it makes of them stays in a
+core's cache."""
 
 SAMPLED = 1 << 16
 """Rows of a stream that a start is chosen by, at most."""
 
 Blocks = Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -76,21 +81,24 @@ class Rows:
 
     layout = None
 
-    def of(self, neurons: np.ndarray) -> "Rows":
+    def of(self, neurons: np.ndarray | slice) -> "Rows":
         """The neurons' own rows; all where they are shared."""
         return self if self.shared else Rows(self.X[neurons], self.y[neurons], self.weight[neurons])
 
     def blocks(self, beside: int = 0) -> Blocks:
         """X, y and weight of n rows as they are held, in float64.
 
-        `beside` numbers a row are made of what is shared: where they are many, a block is shorter.
+        `beside` numbers a row are made of what is shared: where they are many, a block is shorter. Own rows are in
+        blocks by a neuron's own shape alone, whoever is beside it: pass those of few neurons, `by_parts`.
         """
-        if self.shared and not self.one_y:
-            beside += len(self.y)
-        per_row = max(1, self.X.size // max(1, self.X.shape[-2])) + (beside if self.shared else 0)
-        step = max(1, BLOCK_ELEMENTS // per_row)
-        for start in range(0, self.X.shape[-2], step):
-            at = slice(start, start + step)
+        rows, columns = self.X.shape[-2:]
+        if self.shared:
+            step = BLOCK_ELEMENTS // (columns + beside + (0 if self.one_y else len(self.y)))
+        else:
+            # a matrix of columns by columns is made of each block: one of fewer rows would cost more than they do
+            step = min(BLOCK_ELEMENTS // columns, max(CACHED // columns, columns))
+        for start in range(0, rows, max(1, step)):
+            at = slice(start, start + max(1, step))
             yield (
                 np.asarray(self.X[..., at, :], np.float64),
                 np.asarray(self.y[..., at], np.float64),
@@ -121,8 +129,16 @@ class Rows:
         if self.shared:
             parts = [((x - shift) / scale).astype(dtype) for x, _, _ in self.blocks()]
             return replace(self, X=np.concatenate(parts))
-        X = (self.X.astype(np.float64) - shift[:, None]) / scale[:, None]
-        return replace(self, X=np.where(self.weight[:, :, None] > 0, X, 0.0))
+        X = np.empty(self.X.shape, dtype)
+
+        def fill(at: slice) -> None:
+            end = 0
+            for x, _, weight in self.of(at).blocks():
+                start, end = end, end + x.shape[1]
+                X[at, start:end] = np.where(weight[:, :, None] > 0, (x - shift[at, None]) / scale[at, None], 0.0)
+
+        by_parts(self, fill, len(X))
+        return replace(self, X=X)
 
     def astype(self, dtype: str) -> "Rows":
         """X and y in `dtype`; X of 16 bits as it is, for a backend may keep it so."""
@@ -179,7 +195,7 @@ class StreamedRows:
     def layout(self) -> Layout:
         return self.stream.layout
 
-    def of(self, neurons: np.ndarray) -> "StreamedRows":
+    def of(self, neurons: np.ndarray | slice) -> "StreamedRows":
         return self
 
     def blocks(self, beside: int = 0) -> Blocks:
@@ -235,3 +251,20 @@ class StreamedRows:
 
     def on(self, backend: Backend, total: np.ndarray, fold: np.ndarray | None) -> "StreamedRows":
         return replace(self, fold=fold)
+
+
+def by_parts(
+    samples: Rows | StreamedRows, work: Callable[[slice], Result], count: int, most: int | None = None
+) -> list[Result]:
+    """`work` of parts, at most `most` neurons each, of `count` neurons; of own rows as many as stay in a core's cache.
+
+    Parts of own rows go to threads, but where columns are many: BLAS has threads of its own there.
+    """
+    step = max(1, count if most is None else most)
+    if isinstance(samples, StreamedRows) or samples.shared:
+        threaded = False
+    else:
+        step = max(1, min(step, CACHED // max(1, samples.X[0].size)))
+        threaded = samples.X.shape[2] < THIN
+    parts = [slice(start, min(count, start + step)) for start in range(0, max(1, count), step)]
+    return list(in_threads(work, parts) if threaded else map(work, parts))

@@ -8,7 +8,7 @@ import numpy as np
 
 from gdjax.data.checked import Data
 from gdjax.data.groups import padded_length
-from gdjax.data.rows import Rows, StreamedRows
+from gdjax.data.rows import Rows, StreamedRows, by_parts
 from gdjax.engine.slab import Slab, make_slab
 from gdjax.neuron import Neuron
 
@@ -97,17 +97,24 @@ class Problem:
         start = np.zeros(count, np.intp)
         length = np.zeros(count, np.intp)
         start[: len(neurons)], length[: len(neurons)] = groups.start[neurons], groups.length[neurons]
-        index = start[:, None] + np.arange(rows)
-        real = np.arange(rows) < length[:, None]
-        at = groups.order[np.where(real, index, 0)]
-        X = self.data.X[at]
-        X[~real] = 0
-        y = np.where(real, self.data.y[at], 0)
-        weight = np.where(real, self.data.weight[at], 0.0)
-        bad = np.isin(np.arange(count)[: len(neurons)], [i for i, g in enumerate(neurons) if int(g) in self.data.bad])
-        X[: len(neurons)][bad] = 0
-        y[: len(neurons)][bad] = 0
-        return self._slab(neurons, Rows(X, y, weight), np.arange(count))
+        bad = np.zeros(count, bool)
+        bad[: len(neurons)] = np.isin(neurons, list(self.data.bad))
+        X, y, weight = self.data.X, self.data.y, self.data.weight
+        shape = (count, rows)
+        packed = Rows(np.empty((*shape, X.shape[1]), X.dtype), np.empty(shape, y.dtype), np.empty(shape))
+
+        def fill(part: slice) -> None:
+            place = np.arange(rows)
+            real = place < length[part, None]
+            at = groups.order[np.where(real, start[part, None] + place, 0)]
+            packed.weight[part] = np.where(real, weight[at], 0.0)
+            real &= ~bad[part, None]
+            packed.X[part] = X[at]
+            packed.X[part][~real] = 0
+            packed.y[part] = np.where(real, y[at], 0)
+
+        by_parts(packed, fill, count)
+        return self._slab(neurons, packed, np.arange(count))
 
     def _slab(self, neurons: np.ndarray, samples: Rows | StreamedRows, fold: np.ndarray) -> Slab:
         # the padding's neurons repeat the first one's penalties

@@ -1,12 +1,13 @@
 """A slab: the neurons trained at one time and their samples, scaled, with the float64 passes that judge them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from gdjax.data.moments import DENSE, Moments, moments
-from gdjax.data.rows import Blocks, Rows, StreamedRows
+from gdjax.data.rows import Blocks, Result, Rows, StreamedRows, by_parts
 from gdjax.engine.spectrum import EPS, Factor, Spectrum, power_iteration, spectrum
 from gdjax.engine.start import bias_start, random_start, relu_start
 from gdjax.expressions.fused import fused
@@ -112,28 +113,30 @@ class Slab:
     def dead_cost(self) -> np.ndarray:
         """(A,) the cost of a neuron whose prediction is 0, under squared error or any other loss."""
         pointwise = self.formula.pointwise(np)
-        cost = np.zeros(self.samples.sets)
-        for _, y, weight in self.samples.blocks():
-            y = np.broadcast_to(y, np.broadcast_shapes(y.shape, weight.shape))
-            cost += (pointwise.cost(np.zeros_like(y), y) * weight).sum(axis=-1)
-        return (cost / self.total)[self.fold]
+
+        def of_part(at: slice) -> np.ndarray:
+            samples = self.samples.of(at)
+            cost = np.zeros(samples.sets)
+            for _, y, weight in samples.blocks():
+                y = np.broadcast_to(y, np.broadcast_shapes(y.shape, weight.shape))
+                cost += (pointwise.cost(np.zeros_like(y), y) * weight).sum(axis=-1)
+            return cost
+
+        return (np.concatenate(by_parts(self.samples, of_part, self.samples.sets)) / self.total)[self.fold]
 
     def examine(self, rows: np.ndarray, theta: np.ndarray, *, hessian: bool = False, eps: float = 0.0) -> Examination:
         """Cost, gradient and curvature of the neurons `rows` (A',) at theta (A', P), in float64, by the one formula."""
-        parts = self._parts(len(rows)) if hessian else []
         with np.errstate(over="ignore", invalid="ignore"):
-            if len(parts) <= 1:
-                return self._examine(rows, theta, hessian, eps)
-            seen = [self._examine(rows[at], theta[at], True, eps) for at in parts]
+            seen = self._by_parts(lambda at: self._examine(rows[at], theta[at], hessian, eps), len(rows), hessian)
         cost, gradient, noise, opened = (np.concatenate(part) for part in zip(*(s[:-1] for s in seen), strict=True))
         spectra = [s.spectrum for s in seen if s.spectrum is not None]
-        return Examination(cost, gradient, noise, opened, _joined(spectra))
+        return Examination(cost, gradient, noise, opened, _joined(spectra) if spectra else None)
 
-    def _parts(self, count: int) -> list[slice]:
-        """`count` neurons in parts whose Hessians are formed at one time."""
+    def _by_parts(self, work: Callable[[slice], Result], count: int, hessian: bool) -> list[Result]:
+        """`by_parts`, those of own rows or whose Hessians are formed at one time."""
         size = self.free.shape[1]
-        step = max(1, MATRICES // size**2 if size <= DENSE else count)
-        return [slice(start, start + step) for start in range(0, count, step)]
+        most = max(1, MATRICES // size**2) if hessian and size <= DENSE else None
+        return by_parts(self.samples, work, count, most)
 
     def _examine(self, rows: np.ndarray, theta: np.ndarray, hessian: bool, eps: float) -> Examination:
         theta = np.asarray(theta, np.float64)
@@ -222,7 +225,7 @@ class Slab:
             each = [curvature * self._largest(f) for f in range(self.samples.weights)]
             largest = np.broadcast_to(each, self.samples.sets)[self.fold]
             return Spectrum(largest + 2 * self.l2, 2 * self.l2 if (self.l2 > 0).all() else np.zeros(len(self.fold)))
-        return _joined([self._bound(at) for at in self._parts(len(self.fold))])
+        return _joined(self._by_parts(self._bound, len(self.neurons), True))
 
     def _bound(self, at: slice) -> Spectrum:
         size, m, fold, scale = self.free.shape[1], self.moments, self.fold[at], self.scale[at]
@@ -348,6 +351,10 @@ class Slab:
 
     def _along(self, rows: np.ndarray, direction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The best start along `direction` (A', P), and its gain (A',)."""
+        theta, gain = zip(*self._by_parts(lambda at: self._along_of(rows[at], direction[at]), len(rows), False))
+        return np.concatenate(theta), np.concatenate(gain)
+
+    def _along_of(self, rows: np.ndarray, direction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         sample = self.samples.of(rows).sample()
         fold = self.fold[rows] if self.shared else None
         direction = direction * self.free[rows] * self.penalised

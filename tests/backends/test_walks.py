@@ -184,13 +184,11 @@ def test_a_slope_may_be_one_number(backend: Backend, N: int, K: int) -> None:
 
 @pytest.mark.parametrize(("N", "K"), [(200_003, 1), (50_001, 70)])
 def test_threads_do_not_show(N: int, K: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    from gdjax_numpy import ranges
-
     backend = gdjax.backend("numpy", dtype="float32")
     theta, samples = data(backend, N, 33, K)
     found = []
     for threads in (1, 2, 5):
-        monkeypatch.setattr(ranges, "cores", lambda threads=threads: threads)
+        monkeypatch.setattr("gdjax.machine.threads.cores", lambda threads=threads: threads)
         found.append(evaluated(backend, RELU, theta.astype(np.float32), samples))
     for other in found[1:]:
         for left, right in zip(found[0], other, strict=True):
