@@ -36,6 +36,8 @@ class Bug:
     shapes: tuple[str, ...] | None = SHAPES
     sized: bool = False
     kinks: str = "zero"
+    wrt: tuple[int, ...] = (0, 1)
+    domain: dict[int, str] | None = None
 
 
 BUGS: list[Bug] = []

@@ -33,6 +33,7 @@ class Right:
     shapes: tuple[str, ...] | None = SHAPES
     kinks: str = "zero"
     wrt: tuple[int, ...] = (0, 1)
+    domain: dict[int, str] | None = None
 
 
 RIGHT: list[Right] = []

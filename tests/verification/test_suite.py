@@ -7,6 +7,10 @@ from functools import partial
 
 import numpy as np
 import pytest
+from gradient_adversarial_kernels import KERNELS_BUGS, KERNELS_RIGHT
+from gradient_adversarial_layers import LAYERS_BUGS, LAYERS_RIGHT
+from gradient_adversarial_numpy import NUMPY_BUGS, NUMPY_RIGHT
+from gradient_adversarial_rules import ADVERSARIAL_RULES
 from gradient_bugs import BUGS, Bug
 from gradient_late import LATE_BUGS, LATE_RIGHT
 from gradient_mutants import SPELLINGS, Mutant, mutants, runs, traced
@@ -29,6 +33,8 @@ from gdjax.verification.verify import checked, finished, prepared
 DTYPES = ("float64", "float32")
 BUGS = [*BUGS, *LATE_BUGS, *UNSEEN_BUGS, *STATISTICS_BUGS, *NETWORKS_BUGS]
 RIGHT = [*RIGHT, *LATE_RIGHT, *UNSEEN_RIGHT, *STATISTICS_RIGHT, *NETWORKS_RIGHT]
+ADVERSARIAL_BUGS = [*LAYERS_BUGS, *KERNELS_BUGS, *NUMPY_BUGS]
+ADVERSARIAL_RIGHT = [*LAYERS_RIGHT, *KERNELS_RIGHT, *NUMPY_RIGHT]
 # Caught, but with another term named than the one meant, in one dtype at least.
 MISNAMED = {
     "absolute_as_squared", "autodiff_of_naive_log_loss", "factor_epsilon", "factor_last_digits", "poisson_clipped",
@@ -49,22 +55,24 @@ def some(items: list, every: int, slow: bool) -> list:
     return found
 
 
-def each(items: list, every: int) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize(("item", "dtype"), [*some(items, every, False), *some(items, every, True)])
+def each(*groups: tuple[list, int]) -> pytest.MarkDecorator:
+    found = [case for slow in (False, True) for items, every in groups for case in some(items, every, slow)]
+    return pytest.mark.parametrize(("item", "dtype"), found)
 
 
 def test_the_suite_is_as_large_as_it_claims() -> None:
     assert len(BUGS) >= 60
     assert len(RIGHT) >= 60
     assert len(MUTANTS) >= 300
-    assert len({b.name for b in BUGS}) == len(BUGS)
+    for items in ([*BUGS, *ADVERSARIAL_BUGS], [*RIGHT, *ADVERSARIAL_RIGHT], [*RULES, *ADVERSARIAL_RULES]):
+        assert len({item.name for item in items}) == len(items)
     assert len(MISNAMED) <= 0.2 * sum(b.term is not None for b in BUGS)
 
 
-@each(BUGS, 12)
+@each((BUGS, 12), (ADVERSARIAL_BUGS, 48))
 def test_a_bug_is_caught(item: Bug, dtype: str) -> None:
     """Its wrong component is named, its term too but for a few, and it shrinks to two rows if its size is free."""
-    report = checked(item.cost, item.make(), item.args(), shapes=item.shapes, dtype=dtype, kinks=item.kinks)
+    report = checked(item.cost, item.make(), item.args(), item.wrt, item.shapes, dtype, item.kinks, item.domain)
     assert report.verdict == "fail", str(report)
     if item.term is not None or any(f.kind == "value" for f in report.findings):
         assert report.component is not None
@@ -76,13 +84,13 @@ def test_a_bug_is_caught(item: Bug, dtype: str) -> None:
         assert len(eval(rows.split("#")[0].strip().rstrip(","), {"np": np})) <= 2, report.counterexample
 
 
-@each(RIGHT, 12)
+@each((RIGHT, 12), (ADVERSARIAL_RIGHT, 48))
 def test_a_correct_gradient_passes(item: Right, dtype: str) -> None:
-    report = checked(item.cost, item.gradient, item.args(), item.wrt, item.shapes, dtype, item.kinks)
+    report = checked(item.cost, item.gradient, item.args(), item.wrt, item.shapes, dtype, item.kinks, item.domain)
     assert report.verdict == "pass", str(report)
 
 
-@each(RULES, 12)
+@each((RULES, 12), (ADVERSARIAL_RULES, 12))
 def test_a_custom_rule_is_judged(item: Rule, dtype: str) -> None:
     report = gdjax.verify_vjp(item.f, item.args, shapes=item.shapes, dtype=dtype)
     assert report.verdict == ("pass" if item.right else "fail"), str(report)
@@ -108,7 +116,7 @@ def equivalent(mutant: Mutant) -> bool:
     return len(tried) > 40
 
 
-@each(MUTANTS, 120)
+@each((MUTANTS, 120))
 def test_a_mutant_is_caught_or_equivalent(item: Mutant, dtype: str) -> None:
     check = prepared(item.cost, item.make(), item.args, shapes=item.shapes, dtype=dtype)
     assert check.probe() is None

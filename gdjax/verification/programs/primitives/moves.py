@@ -71,7 +71,10 @@ def concatenated(A: Arithmetic, p: dict[str, Any], *arrays: Value) -> Value:
         if any(a.doubt is not None for a in arrays):
             parts: list[Any] = [doubts(a, a) if a.doubt is not None else np.zeros(a.shape, bool) for a in arrays]
             doubt = np.concatenate(parts, p["dimension"])
-        value = np.concatenate([a.value for a in arrays], p["dimension"])
+        values = [a.value for a in arrays]
+        # JAX's own are joined by JAX
+        spaces = [v.__array_namespace__() for v in values if not isinstance(v, np.ndarray)]
+        value = (spaces or [np])[0].concatenate(values, p["dimension"])
         return Truth(value, doubt, any(a.depends for a in arrays))
     return A.concat([number(A, a) for a in arrays], p["dimension"])
 
