@@ -25,6 +25,9 @@ LARGE, ALIGNED = 1 << 20, 64
 SPREAD_BYTES = 1 << 23
 """Data of fewer bytes stays on one device: the devices would wait for each other longer than they compute."""
 
+SMALL_BYTES = 1 << 16
+"""Up to this `asarray`, which copies once more, takes half as long as `device_put`."""
+
 
 @dataclass(frozen=True)
 class JaxBackend:
@@ -68,7 +71,10 @@ class JaxBackend:
             dtype = self._dtype_of(x)
             # a view that nobody may write to cannot change under us
             kept = _copied(x, dtype) if x.dtype != dtype or x.flags.writeable else x
-            return jax.device_put(kept, self._place(kept))
+            place = self._place(kept)
+            if place is None and kept.nbytes <= SMALL_BYTES:
+                return jnp.asarray(kept)
+            return jax.device_put(kept, place)
 
     def to_numpy(self, x: Any) -> np.ndarray:
         """A NumPy view or copy of `x`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -13,7 +13,7 @@ from gdjax.verification.numbers.arithmetic import Doubtful, Truth, Uninterpreted
 from gdjax.verification.numbers.exact import Array
 from gdjax.verification.numbers.running import Running, RunningErrors, running_inputs
 from gdjax.verification.programs.interpreter import Walk
-from gdjax.verification.programs.program import Program
+from gdjax.verification.programs.program import Program, Signature, signature
 
 # Any rounding that any formula may do, short of coming out on the other side of a comparison.
 _RESOLVED = {"every": True, "doubts": False, "rounded_constants": True}
@@ -42,6 +42,9 @@ class Bounds:
     source: str = field(default="", init=False)
     # Inputs without any bound where half of the digits are off.
     unexplained: int = field(default=0, init=False)
+    _waiting: dict[Signature, list[Sequence[Any]]] = field(default_factory=dict, init=False, repr=False)
+    # By the identity of the arguments, which are held here.
+    _found: dict[int, tuple[Sequence[Any], list[Array]]] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
     def reference(self) -> Program | None:
@@ -137,22 +140,46 @@ class Bounds:
             [np.where(ok, r, e) for ok, r, e in zip(places, resolved, every, strict=True)],
         )
 
+    def expect(self, inputs: Sequence[Sequence[Any]]) -> None:
+        """Bounds will be asked for at these, too: where autodiff takes many inputs, all of one shape go at once."""
+        for args in inputs:
+            self._waiting.setdefault(signature(args), []).append(args)
+
     def finite(self, program: Program, args: Sequence[Any]) -> bool:
         """Whether all outputs of a program are finite at an input, in floats."""
         return all(np.isfinite(r.value).all() for r in self._run(program, args))
 
     def _errors(self, program: Program, args: Sequence[Any], **model: bool) -> list[Array]:
-        found = []
-        for running in self._run(program, args, **model):
-            error = np.broadcast_to(running.error, running.value.shape)
-            found.append(np.where(np.isnan(error) | ~np.isfinite(running.value), np.inf, error))
-        return found
+        if not program.many or any(model.values()):
+            return _allowed(self._run(program, args, **model))
+        if id(args) not in self._found:
+            others = self._waiting.pop(signature(args), [])
+            inputs = [args, *(other for other in others if other is not args)]
+            errors = _allowed(self._interpreted(program, program.together(inputs)))
+            self._found.update((id(one), (one, [e[k] for e in errors])) for k, one in enumerate(inputs))
+        return self._found[id(args)][1]
 
     def _run(self, program: Program, args: Sequence[Any], **model: bool) -> list[Running]:
+        """A program's outputs at one input."""
+        if not program.many:
+            return self._interpreted(program, args, **model)
+        alone = self._interpreted(program, program.together([args]), **model)
+        return [replace(out, value=out.value[0], error=np.broadcast_to(out.error, out.value.shape)[0]) for out in alone]
+
+    def _interpreted(self, program: Program, args: Sequence[Any], **model: bool) -> list[Running]:
         """Interpret a program over `RunningErrors` of such a model."""
         A = RunningErrors(self.dtype, context=program.context(self.limit), **model)
         outs = program.run(Walk([A]), args, running_inputs(args, program.varying))
         return [A.from_truth(out) if isinstance(out, Truth) else out for (out,) in outs]
+
+
+def _allowed(found: Sequence[Running]) -> list[Array]:
+    """The errors, infinite where nothing is known."""
+    errors = []
+    for out in found:
+        error = np.broadcast_to(out.error, out.value.shape)
+        errors.append(np.where(np.isnan(error) | ~np.isfinite(out.value), np.inf, error))
+    return errors
 
 
 def _nothing_known(exact: Sequence[Array]) -> Bound:

@@ -42,8 +42,9 @@ _PATIENCE, _GRACE = 20.0, 60.0
 class Check:
     """One verification under way: what is fixed, and what has been seen.
 
-    `any_size` says that the cost asks nothing of its shapes: one trace of it then serves every size. `ready` says
-    whether the gradient can be called at an input without waiting for what another thread does, a compilation.
+    `any_size` says that cost and gradient ask nothing of their shapes, so that one trace serves every size, and that
+    the cost takes stacks of inputs and gives one of costs. `ready` says whether the gradient can be called at an input
+    without waiting for what another thread does, a compilation.
     """
 
     cost: Callable[..., Any]
@@ -73,7 +74,7 @@ class Check:
         self.spec = c.spec if self.any_size and c.sizes else None
         self.program = Program(self.cost, c.varying, self.wide, self.work, self.spec)
         gradient = ByName(self.gradient, tuple(self.names[i] for i in c.wrt))
-        self.formula = Program(gradient, c.varying, self.wide, self.work)
+        self.formula = Program(gradient, c.varying, self.wide, self.work, self.spec)
         self.oracle = Oracle(self.program, c.wrt, self.kinks)
         self.subject = Subject(gradient, len(c.wrt), self.wide, self.work)
         self.coverage = [Coverage("cost", self.program), Coverage("gradient", self.formula)]
@@ -99,7 +100,9 @@ class Check:
                 yield case
 
     def _groups(self) -> Iterator[Iterable[Case]]:
-        yield from (self.cases.small(), self.cases.zeros(), self.cases.scales(), self.cases.ladder())
+        planned = [list(group) for group in (self.cases.small(), self.cases.zeros(), self.cases.scales())]
+        self.bounds.expect([case.args for group in planned for case in group])
+        yield from (*planned, self.cases.ladder())
         for coverage in self.coverage:
             if coverage.program.way != "opaque":
                 steering = Steering(coverage.program, self.cases.movable, self.cases.domains, self.cases.dtype)
@@ -123,6 +126,12 @@ class Check:
         if self.program.trace(example) is None:
             function = as_jax(self.cost, varying)
         program = Program(jax.grad(function, wrt), varying, self.wide, self.work, self.spec)
+        if self.spec is not None:
+            many = Program(
+                jax.grad(lambda *args: function(*args).sum(), wrt), varying, self.wide, self.work, self.spec, True
+            )
+            if many.trace(many.together([example])) is not None:
+                return many
         if program.trace(example) is not None:
             return program
         if self.program.way != "numpy":

@@ -65,7 +65,7 @@ def _pointwise(formula: Any, xp: Any, compiled: Callable[..., Any], dtype: str, 
     slope = compiled(pointwise.slope)
 
     def cost(z: Any, y: Any) -> Any:
-        return pointwise.cost(z, y).sum()
+        return pointwise.cost(z, y).sum(-1)
 
     def gradient(z: Any, y: Any) -> Any:
         if not isinstance(z, np.ndarray):
@@ -89,17 +89,21 @@ def _pointwise(formula: Any, xp: Any, compiled: Callable[..., Any], dtype: str, 
 
 
 def neuron_cost(neuron: Any) -> Callable[..., Any]:
-    """C(w, b, X, y, s) of a neuron, in JAX, from the values of its formulas alone."""
+    """C(w, b, X, y, s) of a neuron, in JAX, from the values of its formulas alone; of stacked arguments, one each."""
+    import jax
     import jax.numpy as jnp
 
     value = neuron.pointwise(jnp).cost
 
     def cost(w: Any, b: Any, X: Any, y: Any, s: Any) -> Any:
-        z = X @ w + b if neuron.bias else X @ w
-        data = jnp.sum(s * value(z, y)) / jnp.sum(s)
+        z = jnp.matvec(X, w)
+        if neuron.bias:
+            # said in full: NumPy's broadcasting makes another program of one row
+            z = z + jax.lax.broadcast_in_dim(b, z.shape, range(z.ndim - 1))
+        data = jnp.sum(s * value(z, y), -1) / jnp.sum(s, -1)
         if neuron.l2:
-            data = data + neuron.l2 * jnp.sum(w * w)
-        return data + neuron.l1 * jnp.sum(jnp.abs(w)) if neuron.l1 else data
+            data = data + neuron.l2 * jnp.sum(w * w, -1)
+        return data + neuron.l1 * jnp.sum(jnp.abs(w), -1) if neuron.l1 else data
 
     return cost
 

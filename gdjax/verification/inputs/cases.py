@@ -177,13 +177,13 @@ class Cases:
             yield Case("zeros", tuple(whole), sizes)
 
     def scales(self) -> Iterator[Case]:
-        """The lattice at scales from 2**-30 to 2**30: all arguments, each alone, and all but each."""
+        """The lattice at scales from 2**-30 to 2**30: all arguments, each alone, and at the ends all but each."""
+        alone = [tuple(self.scalable), *((i,) for i in self.scalable)]
+        others = [tuple(i for i in self.scalable if i != j) for j in self.scalable if len(self.scalable) > 2]
         for number, sizes in enumerate(self.plans[:3:2]):
             base = self.drawn(sizes, self.rng(4, number))
-            groups = [tuple(self.scalable), *((i,) for i in self.scalable)]
-            groups += [tuple(i for i in self.scalable if i != j) for j in self.scalable if len(self.scalable) > 2]
-            for places in dict.fromkeys(groups):
-                for power in (-30, 30) if number else (-30, -12, 12, 30):
+            for places in dict.fromkeys(alone if number else [*alone, *others]):
+                for power in (-30, 30) if number or places in others else (-30, -12, 12, 30):
                     moved = self.scaled(base, places, power) if places else None
                     if moved is not None:
                         yield Case(f"scale 2^{power}", moved, sizes, scaled=True)

@@ -33,7 +33,8 @@ class Program:
 
     `varying` are the places of the arguments that are arrays; the others are passed as they are. `way` is "jaxpr",
     "numpy" or "opaque" once something was run. What it costs goes to `work`. A function that asks nothing of its shapes
-    may name them in `spec`, and is traced once for all sizes.
+    may name them in `spec`, and is traced once for all sizes. `many` says that it is of many inputs at once, stacked
+    along a first axis of each array, which `spec` leaves out.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Program:
         wide: bool = True,
         work: Work | None = None,
         spec: Spec | None = None,
+        many: bool = False,
     ) -> None:
         self.function = function
         self.wide = wide
@@ -50,9 +52,21 @@ class Program:
         self.varying = tuple(varying)
         self.way: str | None = None
         self.why = ""
-        self.spec = spec
+        self.spec = tuple(("inputs", *axes) for axes in spec) if spec is not None and many else spec
+        self.many = many
         self._traces: dict[Signature, Any] = {}
         self._symbolic: Symbolic | None = None
+
+    def together(self, inputs: Sequence[Sequence[Any]]) -> list[Any]:
+        """Such inputs, stacked."""
+        return self._whole(inputs[0], [np.stack([args[i] for args in inputs]) for i in self.varying])
+
+    def _whole(self, args: Sequence[Any], values: Sequence[Any]) -> list[Any]:
+        """The arguments, with other values of those that vary."""
+        whole = list(args)
+        for place, value in zip(self.varying, values, strict=True):
+            whole[place] = value
+        return whole
 
     def context(self, allowance: float, listener: Callable[[Meeting], None] | None = None) -> Context:
         """For one interpretation that may do so much work, in nominal seconds."""
@@ -67,10 +81,7 @@ class Program:
             return self._traces[key]
 
         def only_varying(*values: Any) -> Any:
-            whole = list(args)
-            for place, value in zip(self.varying, values, strict=True):
-                whole[place] = value
-            return self.function(*whole)
+            return self.function(*self._whole(args, values))
 
         self.work.add(TRACE)
         given = [np.asarray(args[i]) for i in self.varying]
