@@ -39,23 +39,26 @@ class Observation:
         return any(w.any() for w in self.wrong)
 
 
-def expected(answer: Answer, outputs: Sequence[Array], kinks: str) -> tuple[Exact, ...]:
-    """What to compare with: under "subgradient", the point between the one-sided derivatives next to the outputs; of a
-    gradient that is known to within a blur, the point of that next to them."""
+def expected(
+    answer: Answer, outputs: Sequence[Array], kinks: str, exactly: Sequence[Exact] | None = None
+) -> tuple[Exact, ...]:
+    """What to compare with: under "subgradient", the point between the one-sided derivatives next to the outputs, or to
+    what these are `exactly`; of a gradient that is known to within a blur, the point of that next to them."""
     if any(np.any(b.num != 0) for b in answer.blur):
         answer = replace(answer, gradient=_next_to(answer, outputs))
     if kinks != "subgradient" or answer.kind != "kink" or answer.sides is None:
         return answer.gradient
-    if not all(np.isfinite(o).all() for o in outputs):
-        return answer.gradient
     low = [f for part in answer.sides[0] for f in ex.to_fractions(part).reshape(-1)]
     high = [f for part in answer.sides[1] for f in ex.to_fractions(part).reshape(-1)]
-    given = [Fraction(float(v)) for out in outputs for v in np.asarray(out, np.float64).reshape(-1)]
+    known = [np.asarray(o, np.float64) for o in outputs] if exactly is None else map(ex.to_fractions, exactly)
+    given: list[Any] = [v if isinstance(v, Fraction) else float(v) for part in known for v in part.reshape(-1)]
     if len(given) != len(low):
         return answer.gradient
     steps = [h - v for v, h in zip(low, high, strict=True)]
-    length = sum(s * s for s in steps)
-    t = sum((g - v) * s for g, v, s in zip(given, low, steps, strict=True)) / length if length else Fraction(0)
+    # an entry that overflows is no guide to which point is meant
+    finite = [(Fraction(g) - v, s) for g, v, s in zip(given, low, steps, strict=True) if abs(g) < np.inf]
+    length = sum(s * s for _, s in finite)
+    t = sum(off * s for off, s in finite) / length if length else Fraction(0)
     t = min(max(t, Fraction(0)), Fraction(1))
     flat = np.array([v + t * s for v, s in zip(low, steps, strict=True)], object)
     parts, offset = [], 0
@@ -130,8 +133,10 @@ def _along_segment(bounds: Sequence[Array], answer: Answer) -> tuple[Array, ...]
     length = sum(float(np.sum(s * s)) for s in steps)
     if not length:
         return tuple(bounds)
-    moved = sum(float(np.sum(s * b)) for s, b in zip(steps, bounds, strict=True)) / length
-    return tuple(b + s * moved for s, b in zip(steps, bounds, strict=True))
+    # an entry that no side moves has no part in it, even without a bound of its own
+    moving = [np.where(s > 0, s * np.where(s > 0, b, 0), 0) for s, b in zip(steps, bounds, strict=True)]
+    moved = sum(float(np.sum(m)) for m in moving) / length
+    return tuple(b + np.where(s > 0, np.where(s > 0, s, 1) * moved, 0) for s, b in zip(steps, bounds, strict=True))
 
 
 def _distance(out: Array, exact: Exact) -> Array:
@@ -147,7 +152,7 @@ def judged_exactly(
 ) -> Observation:
     """Compare the formula itself, run in exact arithmetic: equal, unless constants had to be rounded."""
     outputs = tuple(ex.to_float(v) for v in values)
-    target = expected(answer, outputs, kinks)
+    target = expected(answer, outputs, kinks, values)
     if all(bool(np.all(ex.compare(v, t)[1])) for v, t in zip(values, target, strict=True)):
         return _agreed(case, answer, outputs, True)
     errors = []

@@ -372,6 +372,41 @@ twins(
     lambda w: jnp.sum(jnp.exp(w) * jnp.arange(1.0, 4.0)),
     drawn(193, (3,)),
 )
+ORDERS = {"args": drawn(197, (5,)), "kinks": "subgradient"}
+twins(
+    "argsort_as_index",
+    lambda x: np.sum(V * np.exp(x)[np.argsort(x)]),
+    lambda x: jnp.sum(V * jnp.exp(jnp.sort(x))),
+    lambda x: jnp.sum(V * jnp.exp(x)),
+    **ORDERS,
+)
+twins(
+    "sort_of_exponentials",
+    lambda x: np.sum(V * np.sort(np.exp(x))),
+    lambda x: jnp.sum(V * jnp.sort(jnp.exp(x))),
+    lambda x: jnp.sum(V * jnp.exp(x)),
+    **ORDERS,
+)
+twins(
+    "median",
+    lambda x: np.exp(np.median(x)),
+    lambda x: jnp.exp(jnp.median(x)),
+    lambda x: jnp.exp(jnp.mean(x)),
+    **ORDERS,
+)
+right(
+    "median_of_one_entry",
+    lambda x: np.exp(np.median(x)),
+    lambda x: ((np.arange(5) == np.argsort(x)[2]) * np.exp(np.median(x)),),
+    **ORDERS,
+)
+twins(
+    "peak_to_peak",
+    lambda x: np.exp(np.ptp(x)),
+    lambda x: jnp.exp(jnp.max(x) - jnp.min(x)),
+    lambda x: jnp.exp(jnp.max(x)),
+    **ORDERS,
+)
 twins(
     "triangle",
     lambda A: np.sum(np.exp(np.tril(A))),

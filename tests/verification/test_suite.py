@@ -84,6 +84,15 @@ def test_a_bug_is_caught(item: Bug, dtype: str) -> None:
         assert len(eval(rows.split("#")[0].strip().rstrip(","), {"np": np})) <= 2, report.counterexample
 
 
+def test_a_counterexample_is_no_point_that_is_left_out() -> None:
+    """Under "subgradient" such is one where several kinks meet."""
+    bug = next(b for b in NUMPY_BUGS if b.name == "numpy_argsort_as_index_misread")
+    report = checked(bug.cost, bug.make(), bug.args(), bug.wrt, kinks=bug.kinks)
+    row = next(line for line in report.counterexample.splitlines() if line.endswith("# x"))
+    x = eval(row.split("#")[0].strip().rstrip(","), {"np": np})
+    assert len(np.unique(x)) >= len(x) - 1
+
+
 @each((RIGHT, 12), (ADVERSARIAL_RIGHT, 48))
 def test_a_correct_gradient_passes(item: Right, dtype: str) -> None:
     report = checked(item.cost, item.gradient, item.args(), item.wrt, item.shapes, dtype, item.kinks, item.domain)

@@ -47,6 +47,8 @@ def _judged(check: Check, case: Case) -> Observation | None:
         answer = check.oracle(case.args)
         if answer.kind not in ("smooth", "kink"):
             return None
+        if check.kinks == "subgradient" and answer.kind == "kink" and answer.sides is None:
+            return None
         outputs = check.subject(case.args).outputs
         if any(o.shape != g.shape for o, g in zip(outputs, answer.gradient, strict=True)):
             return None
