@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import jax
 
 from gdjax.formulas import Formula
-from gdjax_jax.fused import COLUMNS, fusable
+from gdjax_jax.fused import COLUMNS, fusable, unwarned
 
 
 class Walk(NamedTuple):
@@ -42,6 +42,8 @@ def walk_for(formula: Formula, X: Any, dtype: str) -> Walk | None:
     if device.platform == "cpu":
         return CPU
     fused = device.platform == "gpu" and 0 < X.shape[-1] <= COLUMNS and fusable(formula, dtype, device)
+    if fused:
+        unwarned()
     return ACCELERATOR._replace(fused=fused)
 
 

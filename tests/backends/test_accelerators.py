@@ -75,12 +75,12 @@ def test_rows_of_another_fold_may_be_infinite_under_the_kernel() -> None:
     assert np.isfinite(gradient).all()
 
 
-@pytest.mark.filterwarnings("ignore:The Pallas Triton backend is deprecated:DeprecationWarning")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_kernel_of_each_built_in_formula_lowers_for_cuda(dtype: str) -> None:
     def described(*shape: int) -> Any:
         return jax.ShapeDtypeStruct(shape, dtype)
 
+    fused.unwarned()
     device = jax.sharding.AbstractDevice("NVIDIA H100 80GB HBM3", None, "gpu")  # JAX 0.11 asks which
     mesh = jax.sharding.AbstractMesh((1,), ("x",), abstract_device=device)
     with jax.enable_x64(dtype == "float64"), jax.sharding.use_abstract_mesh(mesh):
@@ -92,14 +92,12 @@ def test_the_kernel_of_each_built_in_formula_lowers_for_cuda(dtype: str) -> None
             assert "triton" in text
 
 
-@pytest.mark.filterwarnings("ignore:The Pallas Triton backend is deprecated:DeprecationWarning")
 def test_whether_the_kernel_compiles_is_asked_of_the_device() -> None:
     """On CPU JAX runs Pallas in its interpreter alone."""
     for device in (*jax.devices(), *jax.devices("cpu")):
         assert fused.fusable(RELU, "float32", device) == (device.platform == "gpu")
 
 
-@pytest.mark.filterwarnings("ignore:The Pallas Triton backend is deprecated:DeprecationWarning")
 @pytest.mark.parametrize(("rows", "columns"), [(506, 13), (442, 10), (1024, 3), (178, 26), (9, 4096), (1, 1)])
 def test_the_kernel_s_warps_are_a_power_of_two(rows: int, columns: int) -> None:
     """As Triton asks: a tile of 506 rows by 13 once got three."""
@@ -108,6 +106,7 @@ def test_the_kernel_s_warps_are_a_power_of_two(rows: int, columns: int) -> None:
     device = jax.sharding.AbstractDevice("NVIDIA H100 80GB HBM3", None, "gpu")
     with jax.sharding.use_abstract_mesh(jax.sharding.AbstractMesh((1,), ("x",), abstract_device=device)):
         described = [jax.ShapeDtypeStruct(shape, np.float32) for shape in shapes]
+        fused.unwarned()
         lowered = kernel.trace(*described, jax.ShapeDtypeStruct((1,), np.int32)).lower(lowering_platforms=("cuda",))
     assert set(re.findall(r"num_warps = (\d+)", lowered.as_text())) <= {"1", "2", "4"}
     assert "num_warps" in lowered.as_text()
