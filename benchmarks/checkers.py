@@ -1,6 +1,7 @@
 """Gradient checkers side by side on the mutation suite: bugs caught and alarms on correct gradients.
 
     python benchmarks/checkers.py [--checkers gdjax,jax,torch,scipy,autograd,taylor] [--dtype float64] [--part 1/3]
+                                  [--adversarial]
 
 Each of the others gets what its documentation asks for: one random point, its own default tolerances (scipy returns an
 error; sqrt(eps) relative to the gradient is allowed), the parameters as inputs and the data closed over.
@@ -9,6 +10,7 @@ error; sqrt(eps) relative to the gradient is allowed), the parameters as inputs 
 from __future__ import annotations
 
 import argparse
+import copy
 import sys
 import time
 import warnings
@@ -27,24 +29,36 @@ class NotApplicable(Exception):
     """The checker is not installed, or cannot be given this case."""
 
 
-def prepared(cost: Callable[..., Any], gradient: Callable[..., Any], args: tuple[Any, ...], dtype: Any) -> Case:
+def prepared(
+    cost: Callable[..., Any], gradient: Callable[..., Any], args: tuple[Any, ...], dtype: Any, wrt: tuple[int, ...]
+) -> Case:
     """The cost and gradient of the parameters alone, at the example."""
     import jax
 
-    values = tuple(np.asarray(a, dtype) if np.asarray(a).dtype.kind == "f" else np.asarray(a) for a in args)
-    count = 1 if len(values) == 1 else 2
-    data = values[count:]
+    values = [cast(a, dtype) for a in args]
+
+    def filled(params: Any) -> list[Any]:
+        places = dict(zip(wrt, params, strict=True))
+        return [np.asarray(places[k], dtype) if k in places else copy.deepcopy(v) for k, v in enumerate(values)]
 
     def f(*params: Any) -> Any:
         with jax.enable_x64(dtype == np.float64):
-            return np.asarray(cost(*(np.asarray(p, dtype) for p in params), *data))[()]
+            return np.asarray(cost(*filled(params)))[()]
 
     def g(*params: Any) -> Any:
         with jax.enable_x64(dtype == np.float64), np.errstate(all="ignore"):
-            out = gradient(*(np.asarray(p, dtype) for p in params), *(d.copy() for d in data))
+            out = gradient(*filled(params))
+            out = tuple(out.values()) if isinstance(out, dict) else out if isinstance(out, tuple) else (out,)
             return tuple(np.asarray(o) for o in out)
 
-    return f, g, values[:count]
+    return f, g, tuple(values[k] for k in wrt)
+
+
+def cast(a: Any, dtype: Any) -> Any:
+    """An argument in that dtype, if it is of floats; a word or a nest stays what it is."""
+    if isinstance(a, (str, dict, tuple)):
+        return a
+    return np.asarray(a, dtype) if np.asarray(a).dtype.kind == "f" else np.asarray(a)
 
 
 def by_scipy(f: Any, g: Any, params: Any, dtype: Any) -> bool:
@@ -148,10 +162,9 @@ def passes(checker: str, item: Any, gradient: Callable[..., Any], dtype: str) ->
     if checker == "gdjax":
         from gdjax.verification.verify import checked
 
-        wrt = (0,) if len(args) == 1 else (0, 1)
-        report = checked(item.cost, gradient, args, wrt, item.shapes, dtype, item.kinks)
+        report = checked(item.cost, gradient, args, item.wrt, item.shapes, dtype, item.kinks, item.domain)
         return report.verdict == "pass"
-    f, g, params = prepared(item.cost, gradient, args, np.dtype(dtype).type)
+    f, g, params = prepared(item.cost, gradient, args, np.dtype(dtype).type, item.wrt)
     try:
         return OTHERS[checker](f, g, params, np.dtype(dtype).type)
     except NotApplicable:
@@ -165,8 +178,12 @@ def main() -> None:
     parser.add_argument("--checkers", default=",".join(NAMES))
     parser.add_argument("--dtype", default="float64,float32")
     parser.add_argument("--part", default="1/1", help="every n-th bug and gradient from the k-th on: counts add up")
+    parser.add_argument("--adversarial", action="store_true", help="the fourth set, in place of the others")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
+    from gradient_adversarial_kernels import KERNELS_BUGS, KERNELS_RIGHT
+    from gradient_adversarial_layers import LAYERS_BUGS, LAYERS_RIGHT
+    from gradient_adversarial_numpy import NUMPY_BUGS, NUMPY_RIGHT
     from gradient_bugs import BUGS
     from gradient_late import LATE_BUGS, LATE_RIGHT
     from gradient_networks import NETWORKS_BUGS, NETWORKS_RIGHT
@@ -176,6 +193,9 @@ def main() -> None:
 
     bugs = [*BUGS, *LATE_BUGS, *UNSEEN_BUGS, *STATISTICS_BUGS, *NETWORKS_BUGS]
     rights = [*RIGHT, *LATE_RIGHT, *UNSEEN_RIGHT, *STATISTICS_RIGHT, *NETWORKS_RIGHT]
+    if options.adversarial:
+        bugs = [*LAYERS_BUGS, *KERNELS_BUGS, *NUMPY_BUGS]
+        rights = [*LAYERS_RIGHT, *KERNELS_RIGHT, *NUMPY_RIGHT]
     first, parts = map(int, options.part.split("/"))
     bugs, rights = bugs[first - 1 :: parts], rights[first - 1 :: parts]
     print(f"{len(bugs)} bugs written by hand, {len(rights)} correct gradients.\n")

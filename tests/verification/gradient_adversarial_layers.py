@@ -278,6 +278,10 @@ autodiff("median", lambda x: jnp.median(x) ** 2, drawn(70, (5,)), kinks="jax")
 autodiff("quantile", lambda x: jnp.quantile(x, 0.3) ** 2, drawn(71, (6,)), kinks="jax")
 
 
+def by_rank(x: Any, gain: Any) -> Any:
+    return jnp.sum(gain[jnp.argsort(-x)] / jnp.log2(jnp.arange(5) + 2.0) * jnp.sum(x))
+
+
 def segment_sums(x: Any, group: Any, w: Any) -> Any:
     return jnp.sum(w * jax.ops.segment_sum(x**2, group, num_segments=4) ** 2)
 
@@ -292,6 +296,7 @@ def grouped_args() -> tuple[Any, ...]:
     return x, np.array([0, 1, 1, 3, 2, 0]), w
 
 
+autodiff("by_rank", by_rank, drawn(73, (5,), (5,)), kinks="jax")
 autodiff("segment_sums", segment_sums, grouped_args, ("N", "N", "4"))
 autodiff("segment_maxima", segment_maxima, grouped_args, ("N", "N", "4"), kinks="jax")
 
@@ -334,12 +339,11 @@ for name, activation in (
     ("mish", lambda x: x * jnp.tanh(jax.nn.softplus(x))),
     ("gelu_by_tanh", jax.nn.gelu),
     ("selu", jax.nn.selu),
-    ("hard_swish", jax.nn.hard_swish),
     ("guarded_logarithm", lambda x: x * jnp.where(x > 0, jnp.log(jnp.where(x > 0, x, 1.0)), 0.0)),
     ("cubed_sine", jax.vmap(lambda z: z**3 * jnp.sin(z))),
     ("checkpoint", jax.checkpoint(lambda x: jnp.sin(x) ** 2)),
 ):
-    kinks = "jax" if name in ("selu", "hard_swish") else "zero"
+    kinks = "jax" if name == "selu" else "zero"
     autodiff(name, lambda x, f=activation: jnp.sum(f(x)), drawn(75, (5,)), ("N",), kinks=kinks)
 
 
