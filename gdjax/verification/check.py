@@ -16,6 +16,7 @@ from gdjax.verification.inputs.cases import MOST_TRANSCENDENTAL, Case, Cases
 from gdjax.verification.inputs.domain import Domain, signed
 from gdjax.verification.inputs.steering import Steering
 from gdjax.verification.judge import LastDigits, Observation, judged, judged_exactly
+from gdjax.verification.leftout import LeftOut
 from gdjax.verification.numbers import exact as ex
 from gdjax.verification.numbers.arithmetic import Meeting, NotSupported, Opaque, OutOfRange, OutOfWork, Uninterpreted
 from gdjax.verification.numbers.exact import Array
@@ -78,7 +79,7 @@ class Check:
         self.oracle = Oracle(self.program, c.wrt, self.kinks)
         self.subject = Subject(gradient, len(c.wrt), self.wide, self.work)
         self.coverage = [Coverage("cost", self.program), Coverage("gradient", self.formula)]
-        self.oracle.listener = self.coverage[0].note
+        self.left = LeftOut(self.coverage)
         self.bounds = Bounds(self.formula, self._reference, c.wrt, c.dtype)
 
     def planned(self) -> Iterator[Case]:

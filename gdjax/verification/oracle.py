@@ -20,6 +20,9 @@ from gdjax.verification.numbers.limits import NoLimit, limit
 from gdjax.verification.programs.interpreter import Sides, Walk
 from gdjax.verification.programs.program import Program
 
+# A step next to a point, and so many times more than what changes by it.
+_NEAR, _NEARLY = Fraction(1, 1 << 64), 1 << 40
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -42,11 +45,13 @@ class Answer:
 
 @dataclass
 class _Walked:
-    """The cost and its gradient on each side, and what tied; `off` and `blur` are how far off these may be."""
+    """The cost and its gradient on each side, what tied, and whether anything `rests` there (see `Duals`); `off` and
+    `blur` are how far off cost and gradient may be."""
 
     values: list[Exact]
     tangents: list[Exact]
     tied: list[Array]
+    rests: bool
     off: Exact
     blur: Exact
 
@@ -69,44 +74,46 @@ class Oracle:
     wrt: tuple[int, ...]
     kinks: str = "zero"
     limit: float = 10.0
-    listener: Callable[[Meeting], None] | None = None
     _grad: Program | None = field(default=None, repr=False)
 
     def __call__(self, args: Sequence[Any], listener: Callable[[Meeting], None] | None = None) -> Answer:
         """The gradient at a point; `listener` is told the comparisons made there."""
         shapes = [np.shape(args[i]) for i in self.wrt]
-        here = self._walk(args, [None], listener=listener or self.listener)
+        here = self._walk(args, [None], listener=listener)
         value, tangent = here.values[0], here.tangents[0]
         if not here.finite:
             return Answer("undefined", value)
         rational = value.rational and tangent.rational
-        if not here.tied:
+        if not (here.tied or here.rests):
             return Answer("smooth", value, _parts(tangent, shapes), None, rational)
         try:
-            return self._at_kink(args, value, shapes, here.tied, rational)
+            return self._at_kink(args, here, shapes, rational)
         except NoLimit as none:
             return Answer(none.kind, value)
 
-    def _at_kink(
-        self, args: Sequence[Any], value: Exact, shapes: list[Any], tied: list[Array], rational: bool
-    ) -> Answer:
-        ahead = _direction(sum(int(np.prod(s, dtype=int)) for s in shapes))
+    def _at_kink(self, args: Sequence[Any], here: _Walked, shapes: list[Any], rational: bool) -> Answer:
+        value, tied = here.values[0], here.tied
+        ahead = _direction(here.tangents[0].num.size)
         directions = [ahead, ex.negative(ahead)]
         walk: Callable[..., _Walked] = self._walk
-        both = walk(args, directions)
-        if not both.finite:
-            walk, rational = self._beside, False
-            both = walk(args, directions)
+        both = walk(args, directions) if tied else replace(here, values=here.values * 2, tangents=here.tangents * 2)
+        slack = both.off
+        beside = self._limits(args, directions, both, here.rests or both.rests)
+        if beside is not None:
+            both, walk, rational = beside, self._beside, False
+            slack = ex.add(both.off, self._rounding(args, value))
+        elif not tied:
+            return Answer("smooth", value, _parts(here.tangents[0], shapes), None, rational)
         one, other = both.tangents
-        if not _within(both.values[0], both.values[1], both.off) or not _within(
-            both.values[0], value, self._rounding(args, value, both)
-        ):
+        if not (_within(both.values[0], both.values[1], both.off) and _within(both.values[0], value, slack)):
             return Answer("jump", value)
-        single = _collinear(tied)
+        # what rests tells no hyperplane of its own
+        told = bool(tied) and (beside is None or not beside.rests)
+        single = one.num.size == 1 or (told and _collinear(tied))
         smooth = _within(one, other, both.blur) and (single or self._smooth_elsewhere(args, both, walk))
         low, high = one, other
         if single and self.kinks == "subgradient":
-            low, high = self._ends(args, Exact(tied[0][:, 0]), one, other, walk)
+            low, high = self._ends(args, Exact(tied[0][:, 0]) if tied else ahead, one, other, walk)
         if smooth:
             # kinks of samples may cancel in the sum: what each chooses is then no derivative, and not wrong
             if not _within(low, high, both.blur):
@@ -120,10 +127,24 @@ class Oracle:
         sides = (_parts(low, shapes), _parts(high, shapes)) if single else None
         return Answer("kink", value, _parts(settled.tangents[0], shapes), sides, rational, _parts(settled.blur, shapes))
 
-    def _rounding(self, args: Sequence[Any], value: Exact, both: _Walked) -> Exact:
-        """How far a constant in place of a limit, such as 1/3, may be off for its digits."""
+    def _limits(self, args: Sequence[Any], directions: Sequence[Exact], both: _Walked, rests: bool) -> _Walked | None:
+        """Limits in place of what was found at the tie, where that is not finite, or is not what is next to it."""
+        if both.finite:
+            if not rests:
+                return None
+            near = self._walk(args, directions, step=_NEAR)
+            if near.finite and all(_close(t, n) for t, n in zip(both.tangents, near.tangents, strict=True)):
+                return None
+        found = self._beside(args, directions)
+        same = both.finite and all(
+            _within(t, f, found.blur) for t, f in zip(both.tangents, found.tangents, strict=True)
+        )
+        return None if same else replace(found, rests=rests)
+
+    def _rounding(self, args: Sequence[Any], value: Exact) -> Exact:
+        """How far a constant in the place of a limit, such as 1/3, may be off for its digits, if it is no large one."""
         digits = float(np.finfo(np.asarray(args[self.wrt[0]]).dtype).eps)
-        return ex.add(ex.multiply(_size(value), ex.from_array(16 * digits)), both.off)
+        return ex.from_array(digits * min(16 * abs(float(ex.to_float(value))), 4096.0))
 
     def _ends(
         self, args: Sequence[Any], normal: Exact, one: Exact, other: Exact, walk: Callable[..., _Walked]
@@ -163,7 +184,7 @@ class Oracle:
         values = [rows.moved(rows.num[i, :1].reshape(())) for i in range(len(directions))]
         tangents = [rows.moved(row[1:]) for row in rows.num]
         off = widest.moved(widest.num[:1].reshape(()))
-        return _Walked(values, tangents, [], off, widest.moved(widest.num[1:]))
+        return _Walked(values, tangents, [], False, off, widest.moved(widest.num[1:]))
 
     def _walk(
         self,
@@ -193,7 +214,7 @@ class Oracle:
         duals = [A.from_truth(v) if isinstance(v, Truth) else v for A, v in zip(sides, out, strict=True)]
         values = [d.value.moved(d.value.num.reshape(())) for d in duals]
         tangents = [ex.zeros((count,)) if d.tangent is None else _column(d.tangent) for d in duals]
-        return _Walked(values, tangents, sides[0].tied, ex.zeros(()), ex.zeros((count,)))
+        return _Walked(values, tangents, sides[0].tied, any(A.rests for A in sides), ex.zeros(()), ex.zeros((count,)))
 
     def _moved(self, given: list[Sides], args: Sequence[Any], steps: Sequence[Exact]) -> list[Sides]:
         """The inputs, each side's parameters moved by its step."""
@@ -361,6 +382,12 @@ def _within(a: Exact, b: Exact, blur: Exact) -> bool:
     _, equal = ex.compare(a, b)
     apart, _ = ex.compare(_size(ex.subtract(a, b)), blur)
     return bool(np.all(equal | ~apart))
+
+
+def _close(a: Exact, b: Exact) -> bool:
+    """Whether each entry of b is that of a but for what so small a step explains."""
+    apart, _ = ex.compare(ex.multiply(_size(ex.subtract(a, b)), ex.from_fraction(_NEARLY)), _size(a))
+    return not np.any(apart)
 
 
 def _collinear(tied: Sequence[Array]) -> bool:

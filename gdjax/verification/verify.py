@@ -173,11 +173,18 @@ def _judge_coverage(check: Check) -> None:
         if coverage.program.way == "opaque":
             continue
         coverage.reach(check.cases.example, check.cases.domains)
-        for branch in coverage.branches():
-            if branch.missing:
-                sides = " and ".join(branch.missing)
-                text = f"{branch.of}: {branch.site} was never {sides}; widen the example or pass domain="
+        missing = [branch for branch in coverage.branches() if branch.missing]
+        if missing:
+            check.left.ask(coverage)
+        for branch in missing:
+            left = check.left.told(branch)
+            never = " and ".join(side for side in branch.missing if side not in left)
+            if never:
+                text = f"{branch.of}: {branch.site} was never {never}; widen the example or pass domain="
                 check.findings.append(Finding("coverage", "inconclusive", text))
+            for side, (severity, why) in left.items():
+                text = f"{branch.of}: {branch.site} was {side} only at inputs that were left out: {why}"
+                check.findings.append(Finding("coverage", severity, text))
 
 
 def _oracles(check: Check) -> tuple[str, ...]:

@@ -29,6 +29,7 @@ class Visit:
         self.check = check
         self.case = case
         self._found: list[Callable[[], None]] = []
+        self._left = ""
         self._work = 0.0
         with self._counted():
             self._answer = self._answered()
@@ -43,14 +44,18 @@ class Visit:
             self._note("unsupported", "inconclusive", f"the cost uses {error}, which has no exact rule")
             return None
         if answer is None:
-            self._found.append(partial(check.skip, "laborious"))
+            self._skip("laborious")
             return None
         if answer.kind in ("undefined", "unsettled", "jump") or (
             check.kinks == "subgradient" and answer.kind == "kink" and answer.sides is None
         ):
-            self._found.append(partial(check.skip, answer.kind))
+            self._skip(answer.kind)
             return None
         return answer
+
+    def _skip(self, why: str) -> None:
+        self._left = why
+        self._found.append(partial(self.check.skip, why))
 
     def proceed(self) -> None:
         """Call the gradient, and judge it, if that is not done."""
@@ -93,6 +98,9 @@ class Visit:
         return met.append
 
     def _noted(self, of: int, met: Sequence[Meeting]) -> None:
+        if self._left:
+            self.check.left.add(self._left, self.case, met)
+            return
         for meeting in met:
             self.check.coverage[of].note(meeting)
 

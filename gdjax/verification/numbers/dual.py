@@ -41,11 +41,17 @@ class Dual:
 
 @dataclass
 class Duals:
-    """The arithmetic of duals on one side of a point: `direction` (a component a parameter) says which side."""
+    """The arithmetic of duals on one side of a point: `direction` (a component a parameter) says which side.
+
+    `tied` are the slopes of what tied. `rests` says that derivatives of first order may not tell what is next to the
+    point: something that is not linear tied with a slope of 0, or a function with an infinite slope was met by one.
+    """
 
     direction: Exact | None = None
     context: Context = field(default_factory=Context)
     tied: list[Array] = field(default_factory=list)
+    rests: bool = False
+    curved: bool = False
 
     @property
     def constants(self) -> Hashable:
@@ -65,11 +71,13 @@ class Duals:
 
     def mul(self, a: Dual, b: Dual) -> Dual:
         value = ex.multiply(a.value, b.value)
+        self.curved |= a.tangent is not None and b.tangent is not None
         return Dual(value, _sum(_scaled(a, b.value), _scaled(b, a.value), value.shape), a.depends or b.depends)
 
     def div(self, a: Dual, b: Dual) -> Dual:
         if a.tangent is None and b.tangent is None:
             return Dual(ex.divide(a.value, b.value), None, a.depends or b.depends)
+        self.curved |= b.tangent is not None
         inverse = ex.divide(ex.from_fraction(1), b.value)
         value = ex.multiply(a.value, inverse)
         minus = None if b.tangent is None else _scaled(b, ex.negative(ex.multiply(value, inverse)))
@@ -81,8 +89,10 @@ class Duals:
             only = exponents[0]
             if isinstance(only, Fraction) and only.denominator == 1 and abs(only) <= 64:
                 return self._integer_power(a, int(only), b.depends)
+        self.curved = True
         value = ex.apply2(_power, a.value, b.value)
         slope = ex.apply2(lambda x, p: p * _power(x, p - 1) if p != 0 else MP.mpf(0), a.value, b.value)
+        self._steep(a, slope)
         exponent = None
         if b.tangent is not None:
             exponent = _scaled(b, ex.apply2(lambda x, p: _power(x, p) * MP.log(x) if x != 0 else 0, a.value, b.value))
@@ -105,9 +115,18 @@ class Duals:
         if a.tangent is None:
             return Dual(ex.apply(function.exact, a.value), None, a.depends)
         value, slope = ex.apply_with_slope(function.exact, function.slope, a.value)
+        self.curved = True
+        self._steep(a, slope)
         return Dual(value, _scaled(a, slope), a.depends)
 
+    def _steep(self, a: Dual, slope: Exact) -> None:
+        """An infinite slope times a derivative of 0 is taken for 0, which that of sqrt(x^2) is not."""
+        if slope.mp and a.tangent is not None:
+            endless = ~ex.is_finite(slope)
+            self.rests |= bool(np.any(endless & ~np.any(_spread(a.tangent, endless.shape).num != 0, axis=0)))
+
     def atan2(self, a: Dual, b: Dual) -> Dual:
+        self.curved = True
         value = ex.apply2(MP.atan2, a.value, b.value)
         square = ex.add(ex.multiply(a.value, a.value), ex.multiply(b.value, b.value))
         first = _scaled(a, ex.divide(b.value, square))
@@ -125,6 +144,7 @@ class Duals:
             difference = self.add(a, self.neg(b))
             if difference.tangent is not None:
                 moving = np.any(difference.tangent.num != 0, axis=0) & equal
+                self.rests |= self.curved and bool(np.any(equal & ~moving))
                 if moving.any():
                     rows = difference.tangent.num.reshape(difference.tangent.num.shape[0], -1)[:, moving.reshape(-1)]
                     self.tied.append(rows)
@@ -187,6 +207,7 @@ class Duals:
         return Dual(ex.total(a.value, axes), tangent, a.depends)
 
     def matmul(self, a: Dual, b: Dual) -> Dual:
+        self.curved |= a.tangent is not None and b.tangent is not None
         value = ex.matmul(a.value, b.value)
         first = None if a.tangent is None else ex.matmul(a.tangent, b.value)
         second = None if b.tangent is None else ex.matmul(a.value, b.tangent)

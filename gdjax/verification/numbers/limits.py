@@ -18,7 +18,7 @@ _FIRST, _STEPS = 64, 4
 # Steps that tell a limit that is reached slowly, such as that of h log h, from none.
 _FAR, _MIDDLE = 20, 42
 # An error is small that is so many times less than the limit or its first step, or than a far step.
-_MORE, _MANY = 1 << 60, 1 << 30
+_MORE, _MANY = 1 << 60, 1 << 40
 # The limit is trusted to 2**8 times the difference of two extrapolations.
 _TRUST = 8
 
@@ -43,9 +43,13 @@ def limit(at: Callable[[Fraction], Exact]) -> tuple[Exact, Exact]:
     unsure = error * _MORE > np.maximum(abs(found), abs(points[0]))
     if unsure.any():
         far, middle = (_numbers(at(Fraction(1, 1 << power))) for power in (_FAR, _MIDDLE))
-        if np.any(unsure & (error * _MANY > abs(far))):
-            goes_on = 4 * abs(points[0] - middle) > 3 * abs(middle - far)
-            raise NoLimit("undefined" if np.any(unsure & goes_on) else "unsettled")
+        for i in np.flatnonzero(unsure):
+            power = _of_a_power([p[i] for p in points])
+            if power is not None and power[1] < error[i]:
+                found[i], error[i] = power
+            if error[i] * _MANY > abs(far[i]):
+                goes_on = 4 * abs(points[0][i] - middle[i]) > 3 * abs(middle[i] - far[i])
+                raise NoLimit("undefined" if goes_on else "unsettled")
     grain = [_grain(e) for e in error]
     rounded = [f if not g else round(f / g) * g for f, g in zip(found, grain, strict=True)]
     return ex.from_object(np.array(rounded, object)), ex.from_object(np.array(grain, object))
@@ -63,6 +67,15 @@ def _extrapolated(points: Sequence[Array]) -> Any:
     for order in range(1, len(points)):
         row = [b + (b - a) / (2**order - 1) for a, b in pairwise(row)]
     return row[0]
+
+
+def _of_a_power(points: Sequence[Fraction]) -> tuple[Fraction, Fraction] | None:
+    """The limit of a + b h^p, for any p > 0, and how far it may be off (Aitken); None where the points near none."""
+    steps = [b - a for a, b in pairwise(points)]
+    if any(10 * abs(b) > 9 * abs(a) for a, b in pairwise(steps)):
+        return None
+    before, found = (c - t * t / (t - s) for (s, t), c in zip(pairwise(steps), points[2:], strict=True))
+    return found, abs(found - before)
 
 
 def _grain(error: Fraction) -> Fraction:
