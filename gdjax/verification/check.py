@@ -66,6 +66,7 @@ class Check:
     skipped: dict[str, int] = field(default_factory=dict)
     rejected: set[str] = field(default_factory=set)
     laborious: list[int] = field(default_factory=list)
+    called: set[Any] = field(default_factory=set)
     largest: tuple[int, float] = (1, 0.0)
 
     def __post_init__(self) -> None:
@@ -253,6 +254,9 @@ class Check:
 
     def judge(self, case: Case, answer: Answer, outputs: Sequence[Array]) -> Observation:
         """What the outputs of a call are worth."""
+        if case.shapes not in self.called:
+            self.called.add(case.shapes)
+            self.work.add(self.formula.compilation)
         return judged(
             case, answer, outputs, lambda error: self.bound(case, answer, error), self.kinks, self.cases.dtype
         )

@@ -13,6 +13,7 @@ from gdjax.verification.numbers.arithmetic import Meeting, Truth, Uninterpreted
 from gdjax.verification.numbers.interval import Interval, Intervals
 from gdjax.verification.programs.interpreter import Sides, Walk
 from gdjax.verification.programs.program import Program
+from gdjax.verification.programs.sites import JAXS, line_of
 from gdjax.verification.telling.report import Branch
 
 # Beyond this an unmet outcome would need numbers that no training meets.
@@ -30,6 +31,8 @@ class Coverage:
 
     def note(self, meeting: Meeting) -> None:
         """Take down what one comparison gave."""
+        if not meeting.value.size:
+            return
         seen = self.met.setdefault(meeting.site, set())
         if meeting.value.any():
             seen.add("true")
@@ -61,11 +64,19 @@ class Coverage:
             self.possible.setdefault(site, set()).update(outcomes)
 
     def branches(self) -> tuple[Branch, ...]:
-        found = []
-        for site, seen in self.met.items():
-            possible = self.possible.get(site, {True, False})
-            wanted = [str(side).lower() for side in (True, False)]
-            impossible = tuple(w for w in wanted if (w == "true") not in possible)
-            missing = tuple(w for w in wanted if w not in seen and w not in impossible)
-            found.append(Branch(site, self.of, tuple(sorted(seen)), missing, impossible))
-        return tuple(found)
+        """Each comparison; those that stand at some sizes alone, as in a loop over rows, count as one for each line."""
+        everywhere = self.program.sites()
+        groups: dict[str, list[str]] = {}
+        for site in self.met:
+            name = site if everywhere is None or site in everywhere else f"{line_of(site)}, at some sizes"
+            groups.setdefault(name, []).append(site)
+        return tuple(self._branch(name, sites) for name, sites in groups.items())
+
+    def _branch(self, name: str, sites: Sequence[str]) -> Branch:
+        seen = set[str]().union(*(self.met[site] for site in sites))
+        known = [self.possible[site] for site in sites if site in self.possible]
+        possible = set[bool]().union(*known) if known else {True, False}
+        wanted = [str(side).lower() for side in (True, False)]
+        impossible = tuple(w for w in wanted if (w == "true") not in possible)
+        missing = tuple(w for w in wanted if w not in seen and w not in impossible)
+        return Branch(name, self.of, tuple(sorted(seen)), () if name.startswith(JAXS) else missing, impossible)

@@ -66,7 +66,7 @@ def _contracts(check: Check) -> None:
     for pair in pairs[:1] + pairs[-1:]:
         check.findings += contracts.contents(check.subject, *pair)
     chosen = [c for pair in pairs[:3] for c in pair]
-    large = list(check.cases.large())[-1:]
+    large = [case for case in check.cases.large() if case.shapes in check.called][-1:]
     check.findings += contracts.repeats(check.subject, [*chosen, *large], 1)
     if large:
         check.findings += contracts.repeats(check.subject, large, _REPEATS)

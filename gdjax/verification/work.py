@@ -30,3 +30,6 @@ class Work:
 OPERATION = 40e-6
 TRACE = 30e-3
 CALL = 1e-3
+# What each equation adds where there are many, as of loops that Python unrolls: to a trace, and to its compilation.
+MANY = 100
+TRACED, COMPILED = 0.1e-3, 2e-3

@@ -14,6 +14,7 @@ import pytest
 import gdjax
 from gdjax.verification.numbers.arithmetic import Truth
 from gdjax.verification.numbers.interval import Interval, Intervals
+from gdjax.verification.verify import prepared, run
 
 js = jax.scipy.special
 rng = np.random.default_rng(17)
@@ -88,6 +89,116 @@ def test_what_only_comes_near_is_demanded(reaches: Callable[[Any], Any]) -> None
     of_cost = [b for b in report.coverage if b.of == "cost"]
     assert of_cost
     assert not any(b.impossible for b in of_cost), str(report)
+
+
+def never(x: Any) -> Any:
+    """At least 1/2, which intervals do not see."""
+    return x * x - 2 * x + 1.5
+
+
+REACHED: dict[str, Callable[[Any], Any]] = {
+    "where": lambda x: jnp.where(never(x) > 0, x, 0.0),
+    "maximum": lambda x: jnp.maximum(never(x), 0.0),
+    "clip": lambda x: jnp.clip(never(x), 0.0, 8.0),
+    "abs": lambda x: jnp.abs(never(x)),
+    "sign": lambda x: x * jnp.sign(never(x)),
+    "relu": lambda x: jax.nn.relu(never(x)),
+    "jit": jax.jit(lambda x: jnp.maximum(never(x), 0.0)),
+    "vmap": jax.vmap(lambda v: jnp.maximum(never(v), 0.0)),
+    "scan": lambda x: jax.lax.scan(lambda c, v: (c, jnp.maximum(never(v), 0.0)), 0.0, x)[1],
+    "a library's scan": lambda x: jax.lax.scan(lambda c, v: (c, jax.nn.relu(never(v))), 0.0, x)[1],
+    "associative scan": lambda x: jax.lax.associative_scan(jnp.maximum, -jnp.cumsum(never(x))),
+    "a loop": lambda x: sum(jnp.maximum(never(x[i]), 0.0) for i in range(len(x))),
+    "thresholds": lambda x: sum(jnp.maximum(v - t, 0.0) for v, t in ((x, 1.0), (never(x), 0.0))),
+}
+
+
+@pytest.mark.parametrize("whose", ["cost", "gradient", "gradient, by grad"])
+@pytest.mark.parametrize("name", REACHED)
+def test_a_branch_of_a_user_s_that_is_never_met_is_named(name: str, whose: str) -> None:
+    """A library's too, that the user calls: by the line of the call."""
+    reached, args, shapes = REACHED[name], (drawn(4),), ("N",) if whose == "cost" else None
+
+    def branching(x):
+        return jnp.sum(reached(x) ** 2)
+
+    def smooth(x):
+        return jnp.sum(x * x)
+
+    cost = branching if whose == "cost" else smooth
+    gradients = {
+        "cost": lambda x: tuple(np.asarray(g) for g in jax.grad(branching, (0,))(x)),
+        "gradient": lambda x: (2 * x + 0 * reached(x),),
+        "gradient, by grad": lambda x: (2 * x + 0 * jax.grad(branching)(x),),
+    }
+    report = gdjax.verify(cost, gradients[whose], args, wrt=(0,), shapes=shapes, seconds=0.05, kinks="jax")
+    found = [f.message for f in report.findings if f.kind == "coverage" and f.severity == "inconclusive"]
+    assert any(m.startswith(whose.partition(",")[0]) and " at test_coverage.py:" in m for m in found), str(report)
+
+
+def test_what_jax_compares_for_the_derivative_of_what_compares_nothing_is_not_demanded() -> None:
+    """Its associative scan, here of numbers that fall."""
+    for scanned in (jax.lax.cummax, jax.lax.cumlogsumexp):
+
+        def cost(x, scanned=scanned):
+            return jnp.sum(scanned(-jnp.cumsum(never(x))))
+
+        gradient = jax.jit(jax.grad(cost, (0,)))
+        report = gdjax.verify(cost, gradient, (drawn(3),), wrt=(0,), seconds=0.1)
+        assert report.verdict == "pass", str(report)
+        assert any(b.site.startswith("JAX's max at test_coverage.py:") for b in report.coverage)
+
+
+def test_a_rule_of_a_user_s_is_no_rule_of_jax() -> None:
+    @jax.custom_jvp
+    def power(x, y):
+        return x**y
+
+    @power.defjvp
+    def _pow_jvp_lhs(primals, tangents):
+        x, y = primals
+        return power(x, y), tangents[0] * jnp.where(never(x) > 0, 2 * x, 0.0)
+
+    def cost(x):
+        return jnp.sum(power(x, 2))
+
+    report = gdjax.verify(cost, jax.grad(cost, (0,)), (drawn(4),), wrt=(0,), seconds=0.5)
+    assert report.verdict == "inconclusive"
+    assert "gradient: gt at test_coverage.py:" in str(report)
+
+
+def test_a_loop_over_rows_is_one_branch() -> None:
+    """Of which more stand in the trace of more rows."""
+
+    def cost(w, X, y):
+        return sum((y[i] - jnp.maximum(0, X[i] @ w)) ** 2 for i in range(len(y)))
+
+    def gradient(w, X, y):
+        z = X @ w
+        return (-2 * X.T @ np.where(z > 0, y - z, 0.0),)
+
+    args = (drawn(2), drawn(5, 2), drawn(5))
+    report = gdjax.verify(cost, gradient, args, wrt=(0,), shapes=("2", "N 2", "N"), seconds=0.2)
+    assert report.verdict == "pass", str(report)
+    assert {1, 4} <= {i.sizes["N"] for i in report.inputs}
+    assert len([b for b in report.coverage if b.of == "cost"]) == 2
+
+
+def test_what_takes_long_to_compile_counts_as_work() -> None:
+    """A loop that Python unrolls, compiled at each number of rows: the larger are left out, of the contracts too."""
+    seen = set()
+
+    def cost(w, X, y):
+        seen.add(len(y))
+        return sum((y[i] - jnp.maximum(0, X[i] @ w)) ** 2 for i in range(len(y)))
+
+    args = (drawn(2), drawn(5, 2), drawn(5))
+    shapes = ("2", "N 2", "N")
+    check = prepared(cost, jax.jit(jax.grad(cost)), args, wrt=(0,), shapes=shapes, kinks="jax", seconds=2.0)
+    report = run(check)
+    assert report.verdict == "pass", str(report)
+    assert check.formula.compilation > 0
+    assert max(seen) <= 128
 
 
 def ends(low: float, high: float) -> Interval:

@@ -8,28 +8,18 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from gdjax.verification.numbers.arithmetic import Arithmetic, NotSupported, Truth
-from gdjax.verification.numbers.floats import is_float, narrower
 from gdjax.verification.programs.primitives import MIXING, RULES, SIDELESS, number, truth
+from gdjax.verification.programs.sites import sites
+from gdjax.verification.programs.steps import NESTED, Step, live
 from gdjax.verification.work import OPERATION
 
 Sides = tuple[Any, ...]
 Settle = Callable[[Sides], Sides]
-
-# Primitives that run a jaxpr of their parameters as it is.
-NESTED = {
-    "jit": "jaxpr",
-    "closed_call": "call_jaxpr",
-    "custom_jvp_call": "call_jaxpr",
-    "custom_vjp_call": "call_jaxpr",
-    "checkpoint": "jaxpr",
-    "remat2": "jaxpr",
-}
 
 
 class Walk:
@@ -93,15 +83,15 @@ class Walk:
         """Evaluate a closed jaxpr."""
         jaxpr = getattr(closed, "jaxpr", closed)
         if not path:
-            self.names = _names(jaxpr)
+            self.names = sites(jaxpr)
         consts = [self.const(c) for c in getattr(closed, "consts", ())]
         env: dict[Any, Sides] = dict(zip(jaxpr.constvars, consts, strict=True))
         env.update(zip(jaxpr.invars, args, strict=True))
 
-        for step in _live(jaxpr):
+        for step in live(jaxpr):
             values = [self._literal(step, a) if hasattr(a, "val") else env[a] for a in step.ins]
-            if step.site:
-                self.at(self.names[f"{path}{step.site}"])
+            if step.compares:
+                self.at(self.names[f"{path}{step.place}"])
             env.update(zip(step.outs, self._equation(step, values, path), strict=True))
         return [self.const(v.val) if hasattr(v, "val") else env[v] for v in jaxpr.outvars]
 
@@ -221,113 +211,3 @@ class Walk:
             alone.names = self.names
             outs.append(alone.run(branches[which[i]], [(v[i],) for v in values[1:]], f"{path}.{which[i]}/"))
         return [tuple(side[0] for side in column) for column in zip(*outs, strict=True)]
-
-
-_DECIDING = {"eq", "ne", "lt", "le", "gt", "ge", "max", "min", "abs", "sign", "clamp"}
-
-
-@dataclass(slots=True)
-class Step:
-    """One equation that the outputs need: where it stands in its jaxpr, what it applies to what, and, where it
-    compares, a name. `floats` is the dtype of its results where they are floats, `known` are its constants as numbers
-    of the systems that have met them."""
-
-    place: int
-    name: str
-    params: dict[str, Any]
-    ins: tuple[Any, ...]
-    outs: tuple[Any, ...]
-    site: str
-    floats: Any = None
-    known: dict[Any, Any] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, place: int, eqn: Any) -> Step:
-        name = eqn.primitive.name
-        params = {**eqn.params, "name": name}
-        if name in NESTED:
-            params["quiet"] = _counts_signs(eqn.params[NESTED[name]])
-        if name in ("div", "convert_element_type"):
-            params["integer"] = eqn.invars[0].aval.dtype.kind in "iu"
-        if name == "convert_element_type":
-            params["narrows"] = narrower(eqn.params["new_dtype"], eqn.invars[0].aval.dtype)
-        site = f"{place}:{name}{_line(eqn)}" if name in _DECIDING else ""
-        dtype = getattr(eqn.outvars[0].aval, "dtype", None) if eqn.outvars else None
-        floats = dtype if dtype is not None and is_float(dtype) else None
-        return cls(place, name, params, tuple(eqn.invars), tuple(eqn.outvars), site, floats)
-
-
-def _counts_signs(closed: Any) -> bool:
-    """Whether it is a determinant of JAX's: smooth wherever it is not 0, for all that it counts signs of pivots."""
-    info = getattr(getattr(closed, "jaxpr", closed), "debug_info", None)
-    name, _, place = str(getattr(info, "func_src_info", "")).partition(" at ")
-    return name in ("slogdet", "det") and "/jax/_src/numpy/" in place.replace("\\", "/")
-
-
-_LIVE: dict[int, tuple[Any, list[Step]]] = {}
-_NAMES: dict[int, tuple[Any, dict[str, str]]] = {}
-
-
-def _names(jaxpr: Any) -> dict[str, str]:
-    """What to call each comparison: by its line, not its place, which moves with the shapes that were traced."""
-    known = _NAMES.get(id(jaxpr))
-    if known is not None and known[0] is jaxpr:
-        return known[1]
-    found: dict[str, str] = {}
-    counts: dict[str, int] = {}
-
-    def visit(closed: Any, path: str) -> None:
-        for step in _live(getattr(closed, "jaxpr", closed)):
-            name, params, place, site = step.name, step.params, step.place, step.site
-            if site:
-                line = site.partition(":")[2]
-                counts[line] = counts.get(line, 0) + 1
-                found[f"{path}{site}"] = line if counts[line] == 1 else f"{line} ({counts[line]})"
-            if name in NESTED:
-                visit(params[NESTED[name]], f"{path}{place}/")
-            elif name == "scan":
-                visit(params["jaxpr"], f"{path}{place}/")
-            elif name == "while":
-                visit(params["cond_jaxpr"], f"{path}{place}?")
-                visit(params["body_jaxpr"], f"{path}{place}/")
-            elif name == "cond":
-                for i, branch in enumerate(params["branches"]):
-                    visit(branch, f"{path}{place}.{i}/")
-            elif name == "custom_linear_solve":
-                visit(params["jaxprs"].solve, f"{path}{place}s/")
-                visit(params["jaxprs"].matvec, f"{path}{place}m/")
-
-    visit(jaxpr, "")
-    if len(_NAMES) > 1024:
-        _NAMES.clear()
-    _NAMES[id(jaxpr)] = (jaxpr, found)
-    return found
-
-
-def _live(jaxpr: Any) -> list[Step]:
-    """The equations that the outputs need."""
-    known = _LIVE.get(id(jaxpr))
-    if known is not None and known[0] is jaxpr:
-        return known[1]
-    needed = {v for v in jaxpr.outvars if not hasattr(v, "val")}
-    kept = []
-    for place in range(len(jaxpr.eqns) - 1, -1, -1):
-        eqn = jaxpr.eqns[place]
-        if any(v in needed for v in eqn.outvars):
-            needed.update(v for v in eqn.invars if not hasattr(v, "val"))
-            kept.append(Step.of(place, eqn))
-    kept.reverse()
-    if len(_LIVE) > 4096:
-        _LIVE.clear()
-    _LIVE[id(jaxpr)] = (jaxpr, kept)
-    return kept
-
-
-def _line(eqn: Any) -> str:
-    """Where the user wrote it, as far as JAX knows."""
-    frames = getattr(eqn.source_info, "traceback", None)
-    for frame in frames.frames if frames is not None else ():
-        name = frame.file_name.replace("\\", "/")
-        if "/site-packages/" not in name and "/gdjax/verification/" not in name and not name.startswith("<frozen"):
-            return f" at {name.rsplit('/', 1)[-1]}:{frame.line_num}"
-    return ""

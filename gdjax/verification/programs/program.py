@@ -15,8 +15,10 @@ from gdjax.verification.numbers.exact import Array
 from gdjax.verification.programs import functions  # noqa: F401 - ducks answer them
 from gdjax.verification.programs.duck import Duck
 from gdjax.verification.programs.interpreter import Sides, Walk
+from gdjax.verification.programs.sites import sites
+from gdjax.verification.programs.steps import live, size
 from gdjax.verification.programs.symbolic import Symbolic
-from gdjax.verification.work import TRACE, Hung, Work
+from gdjax.verification.work import COMPILED, MANY, TRACE, TRACED, Hung, Work
 
 Signature = tuple[Any, ...]
 
@@ -94,7 +96,21 @@ class Program:
                 except Exception as error:  # noqa: BLE001
                     self.why = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         self._traces[key] = traced
+        if traced is not None:
+            self.work.add(TRACED * _beyond(size(traced)))
         return traced
+
+    @property
+    def compilation(self) -> float:
+        """The nominal seconds that JAX takes to compile what is compiled of it, at the shapes that were traced last."""
+        traced = next((t for t in reversed(self._traces.values()) if t is not None), None)
+        steps = [] if traced is None else live(traced.jaxpr)
+        return COMPILED * _beyond(sum(size(step.params["jaxpr"]) for step in steps if step.name == "jit"))
+
+    def sites(self) -> set[str] | None:
+        """The comparisons that stand in every trace of it, by their names; None where it is not traced."""
+        traced = [t for t in self._traces.values() if t is not None]
+        return set.intersection(*(set(sites(t.jaxpr).values()) for t in traced)) if traced else None
 
     def _at_any_size(self, function: Callable[..., Any], given: Sequence[Array]) -> Any:
         """What the one trace for all sizes is at these, or None where there is none."""
@@ -149,6 +165,10 @@ class Program:
             raise Opaque(self.why) from error
         self.way = "numpy"
         return flat
+
+
+def _beyond(equations: int) -> int:
+    return max(equations - MANY, 0)
 
 
 # What JAX says of code that is not JAX's: it was to be expected, and is no reason.

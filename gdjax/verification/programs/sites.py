@@ -1,0 +1,59 @@
+"""What to call each comparison of a jaxpr: by its line, not its place, which moves with the shapes that were traced."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gdjax.verification.programs.steps import live
+
+# What JAX compares on its own way to the derivative of a primitive that compares nothing, such as cumlogsumexp.
+JAXS = "JAX's "
+_OF_RULES = {"_cumulative_jvp_rule", "_pow_jvp_lhs", "_pow_jvp_rhs", "_reduce_chooser_jvp_rule"}
+_OF_RULES |= {"_scatter_extremal_jvp"}
+
+_SITES: dict[int, tuple[Any, dict[str, str]]] = {}
+
+
+def sites(jaxpr: Any) -> dict[str, str]:
+    """The names of comparisons by their paths."""
+    known = _SITES.get(id(jaxpr))
+    if known is not None and known[0] is jaxpr:
+        return known[1]
+    found: dict[str, str] = {}
+    counts: dict[str, int] = {}
+
+    def visit(closed: Any, path: str, line: str, jaxs: bool) -> None:
+        for step in live(getattr(closed, "jaxpr", closed)):
+            inner = step.inner()
+            if not (step.compares or inner):
+                continue
+            where, whose = _written(step.source, line, jaxs)
+            if step.compares:
+                name = f"{JAXS if whose else ''}{step.name}{where}"
+                counts[name] = counts.get(name, 0) + 1
+                found[f"{path}{step.place}"] = name if counts[name] == 1 else f"{name} ({counts[name]})"
+            for begins, other in inner:
+                visit(other, f"{path}{begins}", where, whose)
+
+    visit(jaxpr, "", "", False)
+    if len(_SITES) > 1024:
+        _SITES.clear()
+    _SITES[id(jaxpr)] = (jaxpr, found)
+    return found
+
+
+def line_of(site: str) -> str:
+    """The name without its count among those of its line."""
+    return site.partition(" (")[0]
+
+
+def _written(source: Any, line: str, jaxs: bool) -> tuple[str, bool]:
+    """The line where a user wrote it, as far as JAX knows, and whether a rule of JAX's wrote it there instead; what
+    neither says is as around it."""
+    frames, of_rule = getattr(source, "traceback", None), False
+    for frame in frames.frames if frames is not None else ():
+        name = frame.file_name.replace("\\", "/")
+        if "/site-packages/" not in name and "/gdjax/verification/" not in name and not name.startswith("<frozen"):
+            return f" at {name.rsplit('/', 1)[-1]}:{frame.line_num}", of_rule
+        of_rule = of_rule or (frame.function_name in _OF_RULES and "/jax/_src/lax/" in name)
+    return line, of_rule or jaxs

@@ -1,0 +1,102 @@
+"""The equations of a jaxpr that its outputs need, each as the interpreter wants it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from gdjax.verification.numbers.floats import is_float, narrower
+
+# Primitives that run a jaxpr of their parameters as it is.
+NESTED = {
+    "jit": "jaxpr",
+    "closed_call": "call_jaxpr",
+    "custom_jvp_call": "call_jaxpr",
+    "custom_vjp_call": "call_jaxpr",
+    "checkpoint": "jaxpr",
+    "remat2": "jaxpr",
+}
+
+_COMPARING = {"eq", "ne", "lt", "le", "gt", "ge", "max", "min", "abs", "sign", "clamp"}
+
+
+@dataclass(slots=True)
+class Step:
+    """One equation that the outputs need: where it stands in its jaxpr, what it applies to what, whether it compares,
+    and where JAX says that it was written. `floats` is the dtype of its results where they are floats, `known` are its
+    constants as numbers of the systems that have met them."""
+
+    place: int
+    name: str
+    params: dict[str, Any]
+    ins: tuple[Any, ...]
+    outs: tuple[Any, ...]
+    compares: bool
+    source: Any
+    floats: Any = None
+    known: dict[Any, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, place: int, eqn: Any) -> Step:
+        name = eqn.primitive.name
+        params = {**eqn.params, "name": name}
+        if name in NESTED:
+            params["quiet"] = _counts_signs(eqn.params[NESTED[name]])
+        if name in ("div", "convert_element_type"):
+            params["integer"] = eqn.invars[0].aval.dtype.kind in "iu"
+        if name == "convert_element_type":
+            params["narrows"] = narrower(eqn.params["new_dtype"], eqn.invars[0].aval.dtype)
+        dtype = getattr(eqn.outvars[0].aval, "dtype", None) if eqn.outvars else None
+        floats = dtype if dtype is not None and is_float(dtype) else None
+        ins, outs = tuple(eqn.invars), tuple(eqn.outvars)
+        return cls(place, name, params, ins, outs, name in _COMPARING, eqn.source_info, floats)
+
+    def inner(self) -> list[tuple[str, Any]]:
+        """The jaxprs that it runs, each with what their paths begin with."""
+        name, params, place = self.name, self.params, self.place
+        if name in NESTED:
+            return [(f"{place}/", params[NESTED[name]])]
+        if name == "scan":
+            return [(f"{place}/", params["jaxpr"])]
+        if name == "while":
+            return [(f"{place}?", params["cond_jaxpr"]), (f"{place}/", params["body_jaxpr"])]
+        if name == "cond":
+            return [(f"{place}.{i}/", branch) for i, branch in enumerate(params["branches"])]
+        if name == "custom_linear_solve":
+            return [(f"{place}s/", params["jaxprs"].solve), (f"{place}m/", params["jaxprs"].matvec)]
+        return []
+
+
+def _counts_signs(closed: Any) -> bool:
+    """Whether it is a determinant of JAX's: smooth wherever it is not 0, for all that it counts signs of pivots."""
+    info = getattr(getattr(closed, "jaxpr", closed), "debug_info", None)
+    name, _, place = str(getattr(info, "func_src_info", "")).partition(" at ")
+    return name in ("slogdet", "det") and "/jax/_src/numpy/" in place.replace("\\", "/")
+
+
+def size(jaxpr: Any) -> int:
+    """How many equations there are, the inner ones included."""
+    steps = live(getattr(jaxpr, "jaxpr", jaxpr))
+    return len(steps) + sum(size(inner) for step in steps for _, inner in step.inner())
+
+
+_LIVE: dict[int, tuple[Any, list[Step]]] = {}
+
+
+def live(jaxpr: Any) -> list[Step]:
+    """The equations that the outputs need."""
+    known = _LIVE.get(id(jaxpr))
+    if known is not None and known[0] is jaxpr:
+        return known[1]
+    needed = {v for v in jaxpr.outvars if not hasattr(v, "val")}
+    kept = []
+    for place in range(len(jaxpr.eqns) - 1, -1, -1):
+        eqn = jaxpr.eqns[place]
+        if any(v in needed for v in eqn.outvars):
+            needed.update(v for v in eqn.invars if not hasattr(v, "val"))
+            kept.append(Step.of(place, eqn))
+    kept.reverse()
+    if len(_LIVE) > 4096:
+        _LIVE.clear()
+    _LIVE[id(jaxpr)] = (jaxpr, kept)
+    return kept
