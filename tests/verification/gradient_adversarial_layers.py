@@ -339,11 +339,12 @@ for name, activation in (
     ("mish", lambda x: x * jnp.tanh(jax.nn.softplus(x))),
     ("gelu_by_tanh", jax.nn.gelu),
     ("selu", jax.nn.selu),
+    ("hard_swish", jax.nn.hard_swish),
     ("guarded_logarithm", lambda x: x * jnp.where(x > 0, jnp.log(jnp.where(x > 0, x, 1.0)), 0.0)),
     ("cubed_sine", jax.vmap(lambda z: z**3 * jnp.sin(z))),
     ("checkpoint", jax.checkpoint(lambda x: jnp.sin(x) ** 2)),
 ):
-    kinks = "jax" if name == "selu" else "zero"
+    kinks = "jax" if name in ("selu", "hard_swish") else "zero"
     autodiff(name, lambda x, f=activation: jnp.sum(f(x)), drawn(75, (5,)), ("N",), kinks=kinks)
 
 

@@ -156,10 +156,10 @@ class RunningErrors:
                 return np.asarray((product - a.value) + _product_residual(value, b.value, product))
 
             made = self._made(value, residual, spread, a.depends or b.depends)
-            # A compiler may multiply by the reciprocal instead: one rounding more.
-            return Running(
-                made.value, np.where(made.error == 0, 0.0, made.error + self.unit * np.abs(value)), made.depends
-            )
+            # A compiler may multiply by the reciprocal instead, and join that with a sum in one rounding.
+            whole = np.frexp(np.abs(b.value))[0] == 0.5
+            inverted = np.where(whole & (made.error == 0), 0.0, self.unit * np.abs(value))
+            return Running(made.value, made.error + inverted, made.depends)
 
     def power(self, a: Running, b: Running) -> Running:
         exponents = set(b.value.reshape(-1).tolist())
