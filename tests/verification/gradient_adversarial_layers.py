@@ -270,8 +270,15 @@ autodiff(
 # Sums along an axis, orders and groups
 
 
+def cox(w: Any, X: Any, event: Any) -> Any:
+    z = X @ w
+    return -jnp.sum(event * (z - lax.cumlogsumexp(z, reverse=True)))
+
+
+autodiff("cox", cox, rows(np.array([1.0, 0, 1, 1, 0])), ("D", "N D", "N"))
 PAIR = (drawn(68, (5,), (5,)), ("N", "N"))
 autodiff("cumprod", lambda x, w: jnp.sum(w * jnp.cumprod(x)), *PAIR)
+autodiff("cummax", lambda x, w: jnp.sum(w * lax.cummax(x)), *PAIR, kinks="jax")
 autodiff("sort", lambda x, w: jnp.sum(w * jnp.sort(x)), *PAIR, kinks="jax")
 autodiff("top_k", lambda x: jnp.sum(lax.top_k(x, 2)[0] ** 2), drawn(69, (5,)), kinks="jax")
 autodiff("median", lambda x: jnp.median(x) ** 2, drawn(70, (5,)), kinks="jax")
