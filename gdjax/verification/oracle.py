@@ -16,12 +16,12 @@ from gdjax.verification.numbers import exact as ex
 from gdjax.verification.numbers.arithmetic import Meeting, Truth
 from gdjax.verification.numbers.dual import Dual, Duals
 from gdjax.verification.numbers.exact import Array, Exact
-from gdjax.verification.numbers.limits import NoLimit, limit
+from gdjax.verification.numbers.limits import NOISE, NoLimit, limit
 from gdjax.verification.programs.interpreter import Sides, Walk
 from gdjax.verification.programs.program import Program
 
-# A step next to a point, and so many times more than what changes by it.
-_NEAR, _NEARLY = Fraction(1, 1 << 64), 1 << 40
+# A step next to a point, and the part of a slope that may change by it.
+_NEAR, _NEARLY = Fraction(1, 1 << 64), Fraction(1, 1 << 40)
 
 
 @dataclass(frozen=True)
@@ -386,7 +386,8 @@ def _within(a: Exact, b: Exact, blur: Exact) -> bool:
 
 def _close(a: Exact, b: Exact) -> bool:
     """Whether each entry of b is that of a but for what so small a step explains."""
-    apart, _ = ex.compare(ex.multiply(_size(ex.subtract(a, b)), ex.from_fraction(_NEARLY)), _size(a))
+    room = ex.add(ex.multiply(_size(a), ex.from_fraction(_NEARLY)), ex.from_fraction(NOISE))
+    apart, _ = ex.compare(_size(ex.subtract(a, b)), room)
     return not np.any(apart)
 
 

@@ -94,6 +94,18 @@ def test_what_rests_at_a_point_is_judged_by_what_is_next_to_it(name: str, xp: An
         assert [ex.to_float(side[0]).tolist() for side in found.sides] == [[low], [high]]
 
 
+def test_what_ties_all_along_is_smooth() -> None:
+    """Unit vectors of one entry are 1 and -1: their products tie, and go on so. Slopes of 0 are no rounding."""
+
+    def cost(a):
+        unit = a / jnp.linalg.norm(a, axis=1, keepdims=True)
+        return jnp.mean(jax.nn.logsumexp(3.0 * unit @ unit.T, axis=1) - 3.0 * jnp.diag(unit @ unit.T))
+
+    found = answer(cost, [[1.5], [0.75], [-0.5], [2.0]])
+    assert found.kind == "smooth"
+    assert np.abs(ex.to_float(found.gradient[0])).max() < 1e-100
+
+
 @pytest.mark.parametrize("xp", [jnp, np])
 def test_a_norm_at_0_is_a_kink(xp: Any) -> None:
     """The slopes along a line are d / |d| and -d / |d|: 0 is the nearest to 0 of what is between."""
@@ -121,8 +133,9 @@ def stepped(function: Callable[[Any], Any]) -> Callable[[Fraction], ex.Exact]:
         (lambda h: (h - ex.MP.sin(h)) / h**3, ex.MP.mpf(1) / 6, 1e-50),
         (lambda h: 7 + h * ex.MP.log(h), 7, 1e-15),
         (lambda h: 7 + ex.MP.sqrt(h), 7, 1e-50),
+        (lambda h: (ex.MP.sqrt(2 + h) ** 2 - 2 - h) / h, 0, 1e-50),
     ],
-    ids=["exp", "power", "sin", "h log h", "sqrt h"],
+    ids=["exp", "power", "sin", "h log h", "sqrt h", "rounding"],
 )
 def test_a_limit_is_known_beyond_the_digits_of_floats(function: Any, value: Any, within: float) -> None:
     found, blur = limit(stepped(function))

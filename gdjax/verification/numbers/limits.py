@@ -19,6 +19,8 @@ _FIRST, _STEPS = 64, 4
 _FAR, _MIDDLE = 20, 42
 # An error is small that is so many times less than the limit or its first step, or than a far step.
 _MORE, _MANY = 1 << 60, 1 << 40
+# Differences of numbers of size 1 or less that are this small may be the rounding of 400 bits.
+NOISE = Fraction(1, 1 << 256)
 # The limit is trusted to 2**8 times the difference of two extrapolations.
 _TRUST = 8
 
@@ -41,6 +43,9 @@ def limit(at: Callable[[Fraction], Exact]) -> tuple[Exact, Exact]:
     before, found = _extrapolated(points[:-1]), _extrapolated(points[1:])
     error = abs(found - before)
     unsure = error * _MORE > np.maximum(abs(found), abs(points[0]))
+    noise = NOISE * max(1, *abs(points[0]))
+    error[unsure & (error <= noise)] = noise
+    unsure &= error > noise
     if unsure.any():
         far, middle = (_numbers(at(Fraction(1, 1 << power))) for power in (_FAR, _MIDDLE))
         for i in np.flatnonzero(unsure):
