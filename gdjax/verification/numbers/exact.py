@@ -554,8 +554,11 @@ def _real(function: Callable[..., Any], *xs: Any) -> Any:
 
 
 def integers(function: Callable[[Any], int], a: Exact) -> Exact:
-    """A function to the integers (floor, round), of the exact value."""
-    return from_object(_elementwise(function, to_fractions(a)))
+    """A function to the integers (floor, round), of the exact value; what is not finite stays so."""
+    finite = is_finite(a)
+    if finite.all():
+        return from_object(_elementwise(function, to_fractions(a)))
+    return where(finite, integers(function, where(finite, a, from_fraction(0))), a)
 
 
 def order(a: Exact, axis: int) -> Array:

@@ -245,6 +245,11 @@ class Intervals:
         """Entries from anywhere in `a`."""
         return Interval(np.full(shape, a.low.min()), np.full(shape, a.high.max()), a.depends)
 
+    def within(self, a: Interval, low: float, high: float) -> Interval:
+        """What goes round beyond these."""
+        stays = (a.low >= low) & (a.high <= high)
+        return Interval(np.where(stays, a.low, low), np.where(stays, a.high, high), a.depends)
+
     def anything(self, aval: Any) -> Interval | Truth:
         """What an operation without a rule may give."""
         if aval.dtype == bool:

@@ -112,6 +112,8 @@ class Walk:
             try:
                 walk = self if step.floats is None else self._rounding_to(step.floats)
                 out = walk._applied(name, params, values)
+                if step.around is not None:
+                    out = self.apply("go_round", {"dtype": step.around}, out)
             except NotSupported:
                 if anything is None:
                     raise

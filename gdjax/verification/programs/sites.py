@@ -6,10 +6,11 @@ from typing import Any
 
 from gdjax.verification.programs.steps import live
 
-# What JAX compares on its own way to the derivative of a primitive that compares nothing, such as cumlogsumexp.
+# What JAX compares on its own: in the derivative of a primitive that compares nothing, such as cumlogsumexp, for what
+# is sorted or searched, and for an index that may be negative.
 JAXS = "JAX's "
-_OF_RULES = {"_cumulative_jvp_rule", "_pow_jvp_lhs", "_pow_jvp_rhs", "_reduce_chooser_jvp_rule"}
-_OF_RULES |= {"_scatter_extremal_jvp"}
+_JAXS = {"_cumulative_jvp_rule", "_pow_jvp_lhs", "_pow_jvp_rhs", "_reduce_chooser_jvp_rule", "_scatter_extremal_jvp"}
+_JAXS |= {"_canonicalize_float_for_sort", "_normalize_index", "normalize_indices", "_dynamic_slice_indices"}
 
 _SITES: dict[int, tuple[Any, dict[str, str]]] = {}
 
@@ -48,12 +49,12 @@ def line_of(site: str) -> str:
 
 
 def _written(source: Any, line: str, jaxs: bool) -> tuple[str, bool]:
-    """The line where a user wrote it, as far as JAX knows, and whether a rule of JAX's wrote it there instead; what
-    neither says is as around it."""
-    frames, of_rule = getattr(source, "traceback", None), False
+    """The line where a user wrote it, as far as JAX knows, and whether JAX compares on its own there; what neither
+    says is as around it."""
+    frames, own = getattr(source, "traceback", None), False
     for frame in frames.frames if frames is not None else ():
         name = frame.file_name.replace("\\", "/")
         if "/site-packages/" not in name and "/gdjax/verification/" not in name and not name.startswith("<frozen"):
-            return f" at {name.rsplit('/', 1)[-1]}:{frame.line_num}", of_rule
-        of_rule = of_rule or (frame.function_name in _OF_RULES and "/jax/_src/lax/" in name)
-    return line, of_rule or jaxs
+            return f" at {name.rsplit('/', 1)[-1]}:{frame.line_num}", own
+        own = own or (frame.function_name.rpartition(".")[2] in _JAXS and "/jax/_src/" in name)
+    return line, own or jaxs

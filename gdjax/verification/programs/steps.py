@@ -17,14 +17,18 @@ NESTED = {
     "remat2": "jaxpr",
 }
 
-_COMPARING = {"eq", "ne", "lt", "le", "gt", "ge", "max", "min", "abs", "sign", "clamp"}
+_COMPARING = {"eq", "ne", "lt", "le", "gt", "ge", "lt_to", "le_to", "max", "min", "abs", "sign", "clamp"}
+_OF_BITS = {"and", "or", "xor", "not", "shift_left", "shift_right_logical", "shift_right_arithmetic"}
+_OF_BITS |= {"population_count", "clz"}
+_GOING_ROUND = {"add", "add_any", "sub", "mul", "neg", "square", "integer_pow", "reduce_sum", "reduce_prod", "cumsum"}
+_GOING_ROUND |= {"cumprod", "dot_general", "convert_element_type"}
 
 
 @dataclass(slots=True)
 class Step:
     """One equation that the outputs need: where it stands in its jaxpr, what it applies to what, whether it compares,
-    and where JAX says that it was written. `floats` is the dtype of its results where they are floats, `known` are its
-    constants as numbers of the systems that have met them."""
+    and where JAX says that it was written. `floats` is the dtype of its results where they are floats, `around` where
+    they are integers that may go round, `known` are its constants as numbers of the systems that have met them."""
 
     place: int
     name: str
@@ -34,6 +38,7 @@ class Step:
     compares: bool
     source: Any
     floats: Any = None
+    around: Any = None
     known: dict[Any, Any] = field(default_factory=dict)
 
     @classmethod
@@ -42,14 +47,24 @@ class Step:
         params = {**eqn.params, "name": name}
         if name in NESTED:
             params["quiet"] = _counts_signs(eqn.params[NESTED[name]])
+            if _jax_s(eqn.params[NESTED[name]], ("exp_neg_sq",)):
+                name = params["name"] = "exp_neg_sq"
+        if name == "scan" and "ft_in" in params:  # since JAX 0.11
+            params["num_consts"], params["num_carry"], _ = (len(list(part)) for part in params["ft_in"].unpack())
+        dtypes = tuple(getattr(v.aval, "dtype", None) for v in eqn.invars)
+        if name in _OF_BITS and all(getattr(d, "kind", "") in ("i", "u") for d in dtypes):
+            # of booleans they are logic
+            name, params = "of_bits", {"primitive": eqn.primitive, "given": eqn.params, "dtypes": dtypes}
         if name in ("div", "convert_element_type"):
             params["integer"] = eqn.invars[0].aval.dtype.kind in "iu"
         if name == "convert_element_type":
             params["narrows"] = narrower(eqn.params["new_dtype"], eqn.invars[0].aval.dtype)
         dtype = getattr(eqn.outvars[0].aval, "dtype", None) if eqn.outvars else None
         floats = dtype if dtype is not None and is_float(dtype) else None
+        rounds = name in _GOING_ROUND and params.get("integer", True) and _few_bits(dtype)
         ins, outs = tuple(eqn.invars), tuple(eqn.outvars)
-        return cls(place, name, params, ins, outs, name in _COMPARING, eqn.source_info, floats)
+        around = dtype if rounds else None
+        return cls(place, name, params, ins, outs, name in _COMPARING, eqn.source_info, floats, around)
 
     def inner(self) -> list[tuple[str, Any]]:
         """The jaxprs that it runs, each with what their paths begin with."""
@@ -67,11 +82,22 @@ class Step:
         return []
 
 
+def _few_bits(dtype: Any) -> bool:
+    """Whether integers of this dtype go round at numbers that are met."""
+    kind = getattr(dtype, "kind", "")
+    return kind == "u" or (kind == "i" and dtype.itemsize < 4)
+
+
 def _counts_signs(closed: Any) -> bool:
     """Whether it is a determinant of JAX's: smooth wherever it is not 0, for all that it counts signs of pivots."""
+    return _jax_s(closed, ("slogdet", "det"))
+
+
+def _jax_s(closed: Any, names: tuple[str, ...]) -> bool:
+    """Whether it is a function of JAX's own of one of these names."""
     info = getattr(getattr(closed, "jaxpr", closed), "debug_info", None)
     name, _, place = str(getattr(info, "func_src_info", "")).partition(" at ")
-    return name in ("slogdet", "det") and "/jax/_src/numpy/" in place.replace("\\", "/")
+    return name in names and "/jax/_src/" in place.replace("\\", "/")
 
 
 def size(jaxpr: Any) -> int:

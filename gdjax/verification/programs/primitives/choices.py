@@ -27,6 +27,22 @@ for _name in ("eq", "ne", "lt", "le", "gt", "ge"):
     RULES[_name] = _compare(_name)
 
 
+def _in_total_order(op: str) -> Rule:
+    """Sorts compare so: nothing is above a NaN, and NaNs are equal."""
+
+    def apply(A: Arithmetic, p: dict[str, Any], a: Value, b: Value) -> Value:
+        a, b = number(A, a), number(A, b)
+        last = A.is_nan(b)
+        if op == "lt":
+            last = both(A, p, last, _not(A, p, A.is_nan(a)))
+        return either(A, p, A.compare(op, a, b), last)
+
+    return apply
+
+
+RULES["lt_to"], RULES["le_to"] = _in_total_order("lt"), _in_total_order("le")
+
+
 @rule("abs")
 def _abs(A: Arithmetic, p: dict[str, Any], a: Value) -> Value:
     a = number(A, a)

@@ -246,10 +246,16 @@ def _iota(A: Arithmetic, p: dict[str, Any], *sizes: Value) -> Value:
     return A.const(np.broadcast_to(np.arange(shape[axis]).reshape(at), shape))
 
 
+def _sorted_by(places: Array, axis: int) -> Callable[[Array], Any]:
+    return lambda x: np.take_along_axis(x, places, axis)
+
+
 @rule("sort")
 def _sort(A: Arithmetic, p: dict[str, Any], *arrays: Value) -> list[Value]:
-    if p.get("num_keys", 1) != 1:
-        raise NotSupported("sort with several keys")
     axis = p["dimension"]
-    order = A.order(number(A, arrays[0]), axis)
+    *others, last = [number(A, a) for a in arrays[: p.get("num_keys", 1)]]
+    order = A.order(last, axis)
+    for key in reversed(others):
+        places = np.asarray(order)
+        order = np.take_along_axis(places, A.order(moved(A, key, _sorted_by(places, axis)), axis), axis)
     return [moved(A, a, lambda x: np.take_along_axis(x, order, axis)) for a in arrays]
