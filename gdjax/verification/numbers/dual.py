@@ -18,7 +18,7 @@ import numpy as np
 from gdjax.verification.numbers import exact as ex
 from gdjax.verification.numbers.arithmetic import COMPARISONS, Context, Meeting, NotSupported, Truth, positions
 from gdjax.verification.numbers.exact import MP, Array, Exact
-from gdjax.verification.numbers.transcendental import FUNCTIONS
+from gdjax.verification.numbers.transcendental import FUNCTIONS, within_reach
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +253,7 @@ ROUNDINGS = {
 def _power(x: Any, p: Any) -> Any:
     if x == 0:
         return MP.mpf(0) if p > 0 else (MP.mpf(1) if p == 0 else MP.mpf("inf"))
-    return MP.power(x, p)
+    return MP.power(x, within_reach(p))
 
 
 def _scaled(a: Dual, factor: Exact) -> Exact | None:
