@@ -60,6 +60,29 @@ def _square(A: Arithmetic, p: dict[str, Any], a: Value) -> Value:
     return A.mul(a, a)
 
 
+@rule("one_minus_square")
+def _one_minus_square(A: Arithmetic, p: dict[str, Any], a: Value) -> Value:
+    """(1 + x)(1 - x), as JAX 0.11 and later say it in derivatives of tanh and others."""
+    a, one = number(A, a), A.const(1.0)
+    return A.mul(A.add(one, a), A.add(one, A.neg(a)))
+
+
+@rule("exp_neg_sq")
+def _exp_neg_sq(A: Arithmetic, p: dict[str, Any], a: Value) -> Value:
+    """exp(-x^2), which JAX 0.12 computes in halves of the bits of x."""
+    a = number(A, a)
+    return A.unary("exp", A.neg(A.mul(a, a)))
+
+
+@rule("polynomial")
+def _polynomial(A: Arithmetic, p: dict[str, Any], x: Value, *coefficients: Value) -> Value:
+    """By Horner's rule, the constant term first, as JAX 0.12 and later take it."""
+    x, value = number(A, x), number(A, coefficients[-1])
+    for coefficient in reversed(coefficients[:-1]):
+        value = A.add(A.mul(value, x), number(A, coefficient))
+    return value
+
+
 @rule("pow")
 def _pow(A: Arithmetic, p: dict[str, Any], a: Value, b: Value) -> Value:
     return A.power(number(A, a), number(A, b))
