@@ -21,6 +21,10 @@ CACHED = 1 << 17
 """Numbers of X that a pass looks at together, of a stream's block or of own rows: what it makes of them stays in a
 core's cache."""
 
+AT_ONCE = 4
+"""Parts that threads look at, at most: 16 of them on as many cores took as long as two. A part is some hundred calls,
+which wait for the interpreter's lock and for fresh memory."""
+
 SAMPLED = 1 << 16
 """Rows of a stream that a start is chosen by, at most."""
 
@@ -258,13 +262,16 @@ def by_parts(
 ) -> list[Result]:
     """`work` of parts, at most `most` neurons each, of `count` neurons; of own rows as many as stay in a core's cache.
 
-    Parts of own rows go to threads, but where columns are many: BLAS has threads of its own there.
+    Parts of own rows go to threads; but where one neuron's matrix of columns by columns and rows are large, BLAS has
+    threads of its own. Which, a neuron's shape says alone: its last bits may be BLAS's way.
     """
     step = max(1, count if most is None else most)
     if isinstance(samples, StreamedRows) or samples.shared:
         threaded = False
     else:
-        step = max(1, min(step, CACHED // max(1, samples.X[0].size)))
-        threaded = samples.X.shape[2] < THIN
+        rows, columns = samples.X.shape[1:]
+        each = rows * columns + columns**2
+        step = max(1, min(step, CACHED // each))
+        threaded = columns < THIN or each <= CACHED
     parts = [slice(start, min(count, start + step)) for start in range(0, max(1, count), step)]
-    return list(in_threads(work, parts) if threaded else map(work, parts))
+    return list(in_threads(work, parts, AT_ONCE) if threaded else map(work, parts))

@@ -6,6 +6,7 @@ import numpy as np
 
 from gdjax import status as st
 from gdjax.data.moments import grown
+from gdjax.data.rows import CACHED
 from gdjax.engine.problem import Problem
 from gdjax.machine.blas import for_thin_products
 from gdjax.protocol import Backend
@@ -96,12 +97,13 @@ def _fit_quality(problem: Problem, run: RunState) -> tuple[np.ndarray, np.ndarra
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             mean = np.bincount(code, w * data.y, count) / np.where(total > 0, total, 1)
             spread = np.bincount(code, w * (data.y - mean[code]) ** 2, count)
-            step = max(1, (1 << 22) // data.X.shape[1])
+            step = max(1, CACHED // data.X.shape[1])
             for at in range(0, len(code), step):
                 part = slice(at, at + step)
                 raw = run.raw[code[part]]
                 z = (data.X[part] * raw[:, :-1]).sum(axis=1) + raw[:, -1]
-                left += np.bincount(code[part], w[part] * (predict(z) - data.y[part]) ** 2, count)
+                # one row after the other, as in one block
+                np.add.at(left, code[part], w[part] * (predict(z) - data.y[part]) ** 2)
     with np.errstate(divide="ignore", invalid="ignore"):
         r2 = np.where(spread > 0, 1 - left / spread, np.nan)
     return rows, np.where(np.isfinite(run.raw[:, -1]), r2, np.nan)

@@ -21,11 +21,12 @@ def _pool(process: int, threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="gdjax")
 
 
-def in_threads(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
-    """`map(work, items)` on all cores, BLAS held to one thread each; `work` itself must not call this."""
-    threads = cores()
+def in_threads(work: Callable[[Item], Result], items: Sequence[Item], most: int | None = None) -> Iterator[Result]:
+    """`map(work, items)` on all cores, or `most`, BLAS held to one thread each; `work` itself must not call this."""
+    threads = min(cores(), most or cores())
     if threads == 1 or len(items) == 1:
-        yield from map(work, items)
+        with one_blas_thread():
+            yield from map(work, items)
         return
 
     def quiet(item: Item) -> Result:

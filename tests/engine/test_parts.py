@@ -79,7 +79,7 @@ def test_moments_of_each_part_are_those_of_all(set_to, columns):
     set_to(1, 1 << 21)
     whole = moments(samples)
     for threads, neurons in [(1, 1), (2, 1), (3, 4), (2, 20)]:
-        set_to(threads, neurons * 128 * columns)
+        set_to(threads, neurons * (128 * columns + columns**2))
         for name, part in moments(samples)._asdict().items():
             assert part.tobytes() == getattr(whole, name).tobytes(), (name, threads, neurons)
 

@@ -29,7 +29,7 @@ class Heard(logging.Handler):
 heard = []
 logging.getLogger("gdjax").addHandler(Heard())
 rng = np.random.default_rng(0)
-groups, rows, columns = 512, 256, 8
+groups, rows, columns = 512, 1024, 9
 keys = np.repeat(np.arange(groups), rows)
 X = rng.normal(size=(groups * rows, columns))
 y = np.maximum(X @ rng.normal(size=columns) + rng.normal(size=groups * rows), 0)
@@ -43,14 +43,12 @@ whole = fit(groups)
 assert not heard, heard
 taken = int(next(line for line in open("/proc/self/status") if line.startswith("VmSize")).split()[1]) * 1024
 soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-for more in (56, 40, 28, 20):  # MiB: the slab's X alone is 8
-    resource.setrlimit(resource.RLIMIT_AS, (taken + (more << 20), hard))
-    try:
-        part = fit(groups)
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
-    if heard:
-        break
+# the fit's X, the slab's and the scaled one are 36 MiB each: more than malloc keeps for later when it is freed
+resource.setrlimit(resource.RLIMIT_AS, (taken + (96 << 20), hard))
+try:
+    part = fit(groups)
+finally:
+    resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 same = all(getattr(part, n).tobytes() == getattr(whole, n).tobytes() for n in ("weights", "bias", "cost", "steps"))
 print(json.dumps({"heard": heard, "same": same, "counts": part.counts()}))
 """
