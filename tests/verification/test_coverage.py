@@ -149,6 +149,17 @@ def test_what_jax_compares_for_the_derivative_of_what_compares_nothing_is_not_de
         assert any(b.site.startswith("JAX's max at test_coverage.py:") for b in report.coverage)
 
 
+def test_what_jax_asks_of_an_index_is_not_demanded() -> None:
+    """Whether it is negative, which what is counted never is."""
+
+    def cost(w, x):
+        return jnp.sum(w[jnp.searchsorted(np.array([-0.5, 0.5]), x)] ** 2 * x)
+
+    report = gdjax.verify(cost, jax.jit(jax.grad(cost, (0,))), (drawn(3), drawn(3)), wrt=(0,), seconds=0.3)
+    assert report.verdict == "pass", str(report)
+    assert any(b.site.startswith("JAX's lt at test_coverage.py:") for b in report.coverage)
+
+
 def test_a_rule_of_a_user_s_is_no_rule_of_jax() -> None:
     @jax.custom_jvp
     def power(x, y):
