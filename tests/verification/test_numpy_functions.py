@@ -108,7 +108,8 @@ VALUES: dict[str, list[Any]] = {
     "neginf": [-3.0], "ord": [1, 2, -1, -2, 0, 3, np.inf, -np.inf, "fro", "nuc"], "n": [0, 2],
     "prepend": [0.5, A], "append": [0.5, A], "tol": [2.0], "upper": [True, False], "mode": ["wrap", "clip"],
     "x": [], "y": [], "shift": [], "indices": [], "reps": [], "kwargs": [], "kind": ["stable", "heapsort"],
-    "stable": [True], "decimals": [0, 1, -1], "rtol": [0.5], "atol": [0.5], "equal_nan": [True], "default": [0.5],
+    "stable": [True], "descending": [True],
+    "decimals": [0, 1, -1], "rtol": [0.5], "atol": [0.5], "equal_nan": [True], "default": [0.5],
     "overwrite_input": [True], "method": ["lower", "linear"], "interpolation": ["lower"], "args": [], "kw": [],
 }  # fmt: skip
 
@@ -184,6 +185,7 @@ def agree(function: Callable[..., Any], args: tuple[Any, ...], said: str) -> boo
     return True
 
 
+@pytest.mark.filterwarnings("ignore:numpy.fix is deprecated")  # since NumPy 2.5
 @pytest.mark.parametrize("name", sorted(FUNCTIONS))
 def test_a_function_gives_what_numpys_gives_or_refuses(name: str) -> None:
     function = FUNCTIONS[name]
