@@ -591,3 +591,21 @@ def test_the_page_opens_in_a_browser(tmp_path: Path) -> None:
     events = json.loads(log.read_text())["events"]
     urls = {e["params"]["url"] for e in events if "url" in e.get("params", {})}
     assert all(u.startswith(("file:", "data:", "about:")) for u in urls), urls
+
+
+def test_jax_in_numpy_code_has_the_width_that_is_verified() -> None:
+    """Where the code is followed by itself, too; and the report of it is the same in each process."""
+    widths = set()
+
+    @jax.jit
+    @jax.grad
+    def inner(x):
+        widths.add(x.dtype.name)
+        return jnp.sum(x**3)
+
+    report = gdjax.verify(
+        lambda x: np.sum(np.power(x, 3)), lambda x: (np.asarray(inner(x)),), (np.array([0.5, -1.0, 2.0]),), wrt=(0,)
+    )
+    assert report.verdict == "pass", str(report)
+    assert widths == {"float64"}
+    assert " at 0x" not in str(report)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -94,7 +95,7 @@ class Program:
                 try:
                     traced = jax.make_jaxpr(only_varying)(*given)
                 except Exception as error:  # noqa: BLE001
-                    self.why = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+                    self.why = _first_line(error)
         self._traces[key] = traced
         if traced is not None:
             self.work.add(TRACED * _beyond(size(traced)))
@@ -144,7 +145,7 @@ class Program:
         for place, sides in zip(self.varying, inputs, strict=True):
             whole[place] = Duck(walk, sides, np.asarray(args[place]).dtype)
         try:
-            with warnings.catch_warnings():
+            with wide_floats(self.wide), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 out = self.function(*whole)
             flat = _flatten(walk, out)
@@ -161,10 +162,15 @@ class Program:
                 raise kind(f"{type(error).__name__}: {error}") from error
             self.way = "opaque"
             if not self.why or (self.why.startswith(_NOT_TRACED) and not _of_jax(error)):
-                self.why = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+                self.why = _first_line(error)
             raise Opaque(self.why) from error
         self.way = "numpy"
         return flat
+
+
+def _first_line(error: Exception) -> str:
+    """What an error says, without the addresses of objects: those are others in each process."""
+    return f"{type(error).__name__}: {re.sub(r' at 0x[0-9a-f]+', '', str(error).partition(chr(10))[0])}"
 
 
 def _beyond(equations: int) -> int:
