@@ -7,8 +7,8 @@ shrink, and what the gradient's own rounding may be, one that shrinks like h. On
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,13 +20,23 @@ from gdjax.verification.telling.report import Finding
 _STEPS = 2.0 ** -np.arange(4, 24, 2)
 # So many steps in a row must leave remainders in proportion to h, within this factor.
 _IN_A_ROW, _ALIKE = 4, 1.5
+# Entries that are looked at one by one for a wrong one.
+_MOST_ENTRIES = 256
+
+
+class Wrong(NamedTuple):
+    """Which argument's gradient is wrong, in which entry of it if one alone shows it, and at what input."""
+
+    argument: int
+    entry: tuple[int, ...] | None
+    args: Sequence[Any]
 
 
 def taylor(
     cost: Callable[..., Any], subject: Subject, inputs: Sequence[Sequence[Any]], wrt: Sequence[int], dtype: Any
-) -> Iterator[Finding]:
-    """A finding for the first argument whose remainder shrinks like a wrong gradient's at most inputs."""
-    wrong: dict[int, int] = {}
+) -> tuple[Finding, Wrong | None]:
+    """The first argument whose remainder shrinks like a wrong gradient's at most inputs, if there is one."""
+    wrong: dict[int, list[Sequence[Any]]] = {}
     judged = 0
 
     def at(args: Sequence[Any]) -> float:
@@ -44,19 +54,34 @@ def taylor(
                 if _shrinks_like_h(at, wide, place, np.asarray(outputs[k], np.float64), direction, dtype):
                     found.append(k)
         except Broken as error:
-            yield Finding("contract", error.severity, str(error))
-            return
+            return Finding("contract", error.severity, str(error)), None
         except Exception:  # noqa: BLE001
             continue
         judged += 1
         for k in found:
-            wrong[k] = wrong.get(k, 0) + 1
-    for k, count in sorted(wrong.items()):
-        if count * 2 > judged:
-            text = f"gradient[{k}] fails the Taylor test: its remainder shrinks like h at {count} of {judged} inputs"
-            yield Finding("value", "fail", text)
-            return
-    yield Finding("note", "note", f"the Taylor test found nothing wrong at {judged} inputs")
+            wrong.setdefault(k, []).append(args)
+    for k, where in sorted(wrong.items()):
+        if len(where) * 2 > judged:
+            text = (
+                f"gradient[{k}] fails the Taylor test: its remainder shrinks like h at {len(where)} of {judged} inputs"
+            )
+            args = min(where, key=lambda args: sum(map(np.size, args)))
+            gradient = np.asarray(subject(args).outputs[k], np.float64)
+            entry = _entry(at, [_wide(a) for a in args], wrt[k], gradient, dtype)
+            return Finding("value", "fail", text), Wrong(k, entry, args)
+    return Finding("note", "note", f"the Taylor test found nothing wrong at {judged} inputs"), None
+
+
+def _entry(
+    at: Callable[[Sequence[Any]], float], args: Sequence[Any], place: int, gradient: Any, dtype: Any
+) -> tuple[int, ...] | None:
+    """The first entry that is wrong by itself."""
+    for index in list(np.ndindex(gradient.shape))[:_MOST_ENTRIES]:
+        direction = np.zeros(gradient.shape)
+        direction[index] = 1.0
+        if _shrinks_like_h(at, args, place, gradient, direction, dtype):
+            return index
+    return None
 
 
 def _shrinks_like_h(

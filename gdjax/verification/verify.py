@@ -22,8 +22,9 @@ from gdjax.verification.numbers import exact as ex
 from gdjax.verification.numbers.arithmetic import Uninterpreted
 from gdjax.verification.numbers.exact import Array
 from gdjax.verification.oracle import compares
-from gdjax.verification.telling.failure import Failure
+from gdjax.verification.telling.failure import Failure, named_entry
 from gdjax.verification.telling.report import Finding, Report, worst
+from gdjax.verification.telling.shrink import call
 from gdjax.verification.work import Hung
 
 KINKS = ("zero", "subgradient", "jax")
@@ -203,8 +204,14 @@ def _oracles(check: Check) -> tuple[str, ...]:
 def _black_box(check: Check, why: str) -> Report:
     check.findings.append(Finding("unsupported", "inconclusive", why))
     cases = [check.cases.example, *(check.cases.random(p, check.cases.rng(10)) for p in check.cases.plans[1:6])]
-    check.findings += taylor(check.cost, check.subject, cases, check.cases.wrt, check.cases.dtype)
-    return _told(check, oracles=("Taylor remainders of order 2 above a noise floor",))
+    finding, wrong = taylor(check.cost, check.subject, cases, check.cases.wrt, check.cases.dtype)
+    check.findings.append(finding)
+    told: dict[str, Any] = {"oracles": ("Taylor remainders of order 2 above a noise floor",)}
+    if wrong is not None:
+        place = check.cases.wrt[wrong.argument]
+        told["component"] = named_entry(wrong.argument, check.names[place], wrong.entry or ())
+        told["counterexample"] = call(wrong.args, check.names)
+    return _told(check, **told)
 
 
 def checked(*args: Any, **options: Any) -> Report:

@@ -23,7 +23,7 @@ _VIEWS = {
     np.reshape, np.ravel, np.transpose, np.swapaxes, np.moveaxis, np.rollaxis, np.expand_dims, np.squeeze, np.flip,
     np.fliplr, np.flipud, np.atleast_1d, np.atleast_2d, np.rot90, np.matrix_transpose,
 }  # fmt: skip
-_OF_INTEGERS = {np.add, np.subtract, np.multiply, np.negative, np.square, np.positive}
+_OF_INTEGERS = {np.add, np.subtract, np.multiply, np.power, np.negative, np.square, np.positive}
 # How an answer lies in memory, and how fast it comes: its numbers are the same.
 _LAYOUT = {"order", "subok", "device", "casting", "optimize"}
 # Methods that change their array, where NumPy's functions of that name give another.
@@ -143,7 +143,9 @@ class Duck(NDArrayOperatorsMixin):
         return concrete(self).astype(self.integer if dtype is None else dtype)
 
     def __float__(self) -> float:
-        raise NotSupported(_converting() or "a conversion to float")
+        if self.integer is None:
+            raise NotSupported(_converting() or "a conversion to float")
+        return float(concrete(self))
 
     def __int__(self) -> int:
         if self.integer is None:
@@ -455,7 +457,7 @@ def _wrapped(a: Duck, dtype: Any) -> Duck:
     """As NumPy's integers go round, but those of 64 bits with a sign: none is tried that large."""
     if dtype != np.int64:
         info = np.iinfo(dtype)
-        size = info.max - info.min + 1
+        size = float(info.max - info.min + 1)  # 2^64 is no integer of NumPy's
         a = a - size * np.floor((a - info.min) / size)
     return Duck(a.walk, a.sides, dtype)
 

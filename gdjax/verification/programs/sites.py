@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from gdjax.verification.programs.steps import live
@@ -11,6 +12,9 @@ from gdjax.verification.programs.steps import live
 JAXS = "JAX's "
 _JAXS = {"_cumulative_jvp_rule", "_pow_jvp_lhs", "_pow_jvp_rhs", "_reduce_chooser_jvp_rule", "_scatter_extremal_jvp"}
 _JAXS |= {"_canonicalize_float_for_sort", "_normalize_index", "normalize_indices", "_dynamic_slice_indices"}
+
+# Where no user's code is, however Python and JAX were installed.
+_OTHERS = ("/site-packages/", "/dist-packages/", "/jax/_src/", "/gdjax/verification/")
 
 _SITES: dict[int, tuple[Any, dict[str, str]]] = {}
 
@@ -45,7 +49,7 @@ def sites(jaxpr: Any) -> dict[str, str]:
 
 def line_of(site: str) -> str:
     """The name without its count among those of its line."""
-    return site.partition(" (")[0]
+    return re.sub(r" \(\d+\)$", "", site)
 
 
 def _written(source: Any, line: str, jaxs: bool) -> tuple[str, bool]:
@@ -54,7 +58,7 @@ def _written(source: Any, line: str, jaxs: bool) -> tuple[str, bool]:
     frames, own = getattr(source, "traceback", None), False
     for frame in frames.frames if frames is not None else ():
         name = frame.file_name.replace("\\", "/")
-        if "/site-packages/" not in name and "/gdjax/verification/" not in name and not name.startswith("<frozen"):
+        if not name.startswith("<frozen") and not any(other in name for other in _OTHERS):
             return f" at {name.rsplit('/', 1)[-1]}:{frame.line_num}", own
         own = own or (frame.function_name.rpartition(".")[2] in _JAXS and "/jax/_src/" in name)
     return line, own or jaxs

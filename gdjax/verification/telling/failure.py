@@ -50,6 +50,12 @@ class Failure:
         )
 
 
+def named_entry(argument: int, name: str, index: Sequence[int]) -> str:
+    """An entry of the gradient, as reports call it."""
+    suffix = "".join(f"[{i}]" for i in index)
+    return f"gradient[{argument}]{suffix} (d cost / d {name}{suffix})"
+
+
 def _size(observation: Observation) -> tuple[int, int, int]:
     total = observation.case.count
     return (total, int(observation.case.sampled), int(observation.formula))
@@ -62,8 +68,7 @@ def _components(check: Check, observation: Observation, wrong: Sequence[Any]) ->
         out, close = observation.outputs[k], observation.exact[k]
         fractions = ex.to_fractions(observation.answer.gradient[k])
         for index in np.ndindex(close.shape):
-            suffix = "".join(f"[{i}]" for i in index)
-            name = f"gradient[{k}]{suffix} (d cost / d {check.names[place]}{suffix})"
+            name = named_entry(k, check.names[place], index)
             bad = bool(wrong[k][index])
             if bad and not first:
                 first = name

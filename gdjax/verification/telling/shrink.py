@@ -100,11 +100,15 @@ def _simpler(check: Check, case: Case) -> Iterator[Case]:
 
 def code(check: Check, observation: Observation) -> str:
     """The counterexample as Python code; `cost` and `gradient` are the caller's functions."""
-    lines = ["import numpy as np", "", "args = ("]
-    lines += [f"    {_literal(a)},  # {name}" for a, name in zip(observation.case.args, check.names, strict=True)]
-    lines += [")", "manual = gradient(*args)"]
     exact = ", ".join(_literal(e.astype(np.float64)) for e in observation.exact)
-    return "\n".join([*lines, f"exact = ({exact},)"])
+    return f"{call(observation.case.args, check.names)}\nexact = ({exact},)"
+
+
+def call(args: Sequence[Any], names: Sequence[str]) -> str:
+    """A call of the gradient as Python code."""
+    lines = ["import numpy as np", "", "args = ("]
+    lines += [f"    {_literal(a)},  # {name}" for a, name in zip(args, names, strict=True)]
+    return "\n".join([*lines, ")", "manual = gradient(*args)"])
 
 
 def _literal(value: Any) -> str:
