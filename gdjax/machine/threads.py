@@ -2,9 +2,9 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -22,7 +22,10 @@ def _pool(process: int, threads: int) -> ThreadPoolExecutor:
 
 
 def in_threads(work: Callable[[Item], Result], items: Sequence[Item], most: int | None = None) -> Iterator[Result]:
-    """`map(work, items)` on all cores, or `most`, BLAS held to one thread each; `work` itself must not call this."""
+    """`map(work, items)` on all cores, or `most`, BLAS held to one thread each; `work` itself must not call this.
+
+    Where one raises, those that run are waited for, and the others not begun.
+    """
     threads = min(cores(), most or cores())
     if threads == 1 or len(items) == 1:
         with one_blas_thread():
@@ -31,9 +34,23 @@ def in_threads(work: Callable[[Item], Result], items: Sequence[Item], most: int 
 
     def quiet(item: Item) -> Result:
         # the state of floating-point warnings is each thread's own
-        with np.errstate(**state):
+        with np.errstate(call=call, **state):
             return work(item)
 
-    state = np.geterr()
+    state, pool = np.geterr(), _pool(os.getpid(), threads)
+    call: Any = np.geterrcall()
+    begun: list[Future[Result]] = []
     with one_blas_thread():
-        yield from _pool(os.getpid(), threads).map(quiet, items)
+        try:
+            for item in items:
+                try:
+                    begun.append(pool.submit(quiet, item))
+                except RuntimeError:  # the main thread has ended: no pool takes more
+                    break
+            for future in begun:
+                yield future.result()
+            yield from map(work, items[len(begun) :])
+        finally:
+            for future in begun:
+                future.cancel()
+            wait(begun)

@@ -1,6 +1,9 @@
 """Parts of a fleet and their threads: what they give hangs on neither, nor on who is beside a neuron, to the bit."""
 
+import subprocess
+import sys
 import threading
+import time
 import tracemalloc
 
 import numpy as np
@@ -11,6 +14,7 @@ from gdjax import Neuron
 from gdjax.data.moments import moments
 from gdjax.data.rows import Rows, by_parts
 from gdjax.engine.slab import make_slab
+from gdjax.machine.threads import in_threads
 
 FOUND = ("weights", "bias", "cost", "r2", "condition", "steps", "status")
 
@@ -113,3 +117,49 @@ def test_a_pass_holds_a_few_parts_alone(set_to, shape):
         tracemalloc.stop()
         assert found is not None
         assert peak < 24 << 20, peak / 2**20
+
+
+def test_a_part_that_raises_leaves_none_running():
+    ended = []
+
+    def work(i):
+        if i == 0:
+            raise MemoryError
+        time.sleep(0.05)
+        ended.append(i)
+
+    with pytest.raises(MemoryError):
+        list(in_threads(work, range(64), most=2))
+    seen = len(ended)
+    time.sleep(0.2)
+    assert len(ended) == seen < 63
+
+
+def test_the_caller_s_answer_to_floating_point_errors_holds_in_threads():
+    called = []
+    with np.errstate(all="call", call=lambda kind, _: called.append(kind)):
+        found = list(in_threads(lambda x: np.float64(x) / np.zeros(1), [1.0, 2.0, 3.0]))
+    assert np.isinf(found).all()
+    assert called == ["divide by zero"] * 3
+
+
+def test_a_thread_that_outlives_the_main_one_fits(tmp_path):
+    (tmp_path / "late.py").write_text(
+        "import threading, time\n"
+        "import numpy as np\n"
+        "import gdjax\n"
+        "rng = np.random.default_rng(0)\n"
+        "X = rng.normal(size=(40_000, 8))\n"
+        "y, groups = np.maximum(X[:, 0], 0), np.repeat(np.arange(400), 100)\n"
+        "def fit():\n"
+        "    return gdjax.fit(gdjax.Neuron(), X, y, groups=groups, steps=20, backend='numpy')\n"
+        "def late():\n"
+        "    threading.main_thread().join()\n"
+        "    print(len(fit().status))\n"
+        "fit()\n"
+        "threading.Thread(target=late).start()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, tmp_path / "late.py"], capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.stdout.strip() == "400", done.stderr
