@@ -304,10 +304,10 @@ def test_every_argument_of_numpys_has_been_thought_of() -> None:
             assert {p.name for p in ours} <= theirs, name
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint16])
-def test_integers_of_few_bits_go_round_as_numpys_do(dtype: Any) -> None:
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint16, np.uint64])
+def test_integers_go_round_as_numpys_do(dtype: Any) -> None:
     def cost(w: Any, y: Any) -> Any:
-        return np.sum(np.exp(w) * (y - dtype(2)) * (3 * y))
+        return np.sum(np.exp(w) * (y - dtype(2)) * (3 * y) + np.exp(w) * y**3)
 
     labels = np.array([0, 100, 120], dtype)
     program = Program(cost, (0, 1))
