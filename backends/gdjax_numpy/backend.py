@@ -78,7 +78,7 @@ class NumpyBackend:
             part = (samples.take(rows[at]), State(*(a[at] for a in state)), _take_knobs(knobs, at))
             return self._run(formula, rule, *part, chunk._replace(batches=batches))
 
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"), one_blas_thread():
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             parts = list(in_threads(run, range(0, len(rows), tile)))
         joined = State(*(np.concatenate(columns) for columns in zip(*(s for s, _ in parts), strict=True)))
         trace = np.concatenate([t for _, t in parts if t is not None], axis=1) if chunk.trace else None

@@ -131,9 +131,8 @@ class Check:
             function = as_jax(self.cost, varying)
         program = Program(jax.grad(function, wrt), varying, self.wide, self.work, self.spec)
         if self.spec is not None:
-            many = Program(
-                jax.grad(lambda *args: function(*args).sum(), wrt), varying, self.wide, self.work, self.spec, True
-            )
+            every = jax.grad(lambda *args: function(*args).sum(), wrt)
+            many = Program(every, varying, self.wide, self.work, self.spec, many=True)
             if many.trace(many.together([example])) is not None:
                 return many
         if program.trace(example) is not None:

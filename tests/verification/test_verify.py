@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from gradient_adversarial_layers import local_level
 from gradient_problems import PROBLEMS, SHAPES, example
 
 import gdjax
@@ -110,19 +111,8 @@ def test_a_slow_machine_tries_the_same_inputs() -> None:
 
 def test_large_inputs_of_a_loop_are_left_out_where_they_take_too_long() -> None:
     """A loop over scalars does much work on few numbers; smaller inputs foretell it, and the report says so."""
-
-    def cost(q, r, y):
-        def step(state, value):
-            mean, spread = state
-            spread = spread + jnp.exp(q)
-            total = spread + jnp.exp(r)
-            gain, rest = spread / total, value - mean
-            return (mean + gain * rest, (1 - gain) * spread), 0.5 * (jnp.log(total) + rest * rest / total)
-
-        return jnp.sum(jax.lax.scan(step, (jnp.zeros(()), jnp.ones(())), y)[1])
-
     args = (0.125, -0.25, np.arange(6.0) / 4 - 0.5)
-    check = prepared(cost, jax.jit(jax.grad(cost, (0, 1))), args, shapes=("", "", "T"), seconds=0.5)
+    check = prepared(local_level, jax.jit(jax.grad(local_level, (0, 1))), args, shapes=("", "", "T"), seconds=0.5)
     report = run(check)
     assert report.verdict == "pass", str(report)
     # one input may take more than was foretold of it

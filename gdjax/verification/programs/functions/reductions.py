@@ -86,23 +86,25 @@ def _std(
     return np.sqrt(_var(walk, a, axis, ddof, keepdims, mean, correction))
 
 
-@function_of_numpy(np.cumsum)
-def _cumsum(walk: Walk, a: Any, axis: Any = None) -> Duck:
+def _cumulative(primitive: str, walk: Walk, a: Any, axis: Any) -> Duck:
     a = lift(walk, a)
     a, axis = (a.ravel(), 0) if axis is None else (a, axis)
-    return Duck(walk, walk.apply("cumsum", {"axis": range(a.ndim)[axis]}, a.sides))
+    return Duck(walk, walk.apply(primitive, {"axis": range(a.ndim)[axis]}, a.sides))
+
+
+@function_of_numpy(np.cumsum)
+def _cumsum(walk: Walk, a: Any, axis: Any = None) -> Duck:
+    return _cumulative("cumsum", walk, a, axis)
+
+
+@function_of_numpy(np.cumprod)
+def _cumprod(walk: Walk, a: Any, axis: Any = None) -> Duck:
+    return _cumulative("cumprod", walk, a, axis)
 
 
 @function_of_numpy(np.trace)
 def trace(walk: Walk, a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Duck:
     return total(walk, lift(walk, a).move(lambda x: np.diagonal(x, offset, axis1, axis2)), -1)
-
-
-@function_of_numpy(np.cumprod)
-def _cumprod(walk: Walk, a: Any, axis: Any = None) -> Duck:
-    a = lift(walk, a)
-    a, axis = (a.ravel(), 0) if axis is None else (a, axis)
-    return Duck(walk, walk.apply("cumprod", {"axis": range(a.ndim)[axis]}, a.sides))
 
 
 @function_of_numpy(np.ptp)

@@ -131,22 +131,25 @@ def _placed(walk: Walk, a: Duck, index: Any, filling: Any = 0.0) -> Duck:
     return pool.move(lambda x: x[index])
 
 
+def _laid_out(walk: Walk, a: Any, function: Any, k: int) -> Duck:
+    """Where `function` puts each entry, and 0 where it puts a 0."""
+    a = lift(walk, a)
+    return _placed(walk, a, function(np.arange(1, a.size + 1).reshape(a.shape), k) - 1)
+
+
 @function_of_numpy(np.tril)
-def _tril(walk: Walk, m: Any, k: int = 0) -> Any:
-    m = lift(walk, m)
-    return _placed(walk, m, np.tril(np.arange(1, m.size + 1).reshape(m.shape), k) - 1)
+def _tril(walk: Walk, m: Any, k: int = 0) -> Duck:
+    return _laid_out(walk, m, np.tril, k)
 
 
 @function_of_numpy(np.triu)
-def _triu(walk: Walk, m: Any, k: int = 0) -> Any:
-    m = lift(walk, m)
-    return _placed(walk, m, np.triu(np.arange(1, m.size + 1).reshape(m.shape), k) - 1)
+def _triu(walk: Walk, m: Any, k: int = 0) -> Duck:
+    return _laid_out(walk, m, np.triu, k)
 
 
 @function_of_numpy(np.diag)
 def _diag(walk: Walk, v: Any, k: int = 0) -> Duck:
-    v = lift(walk, v)
-    return _placed(walk, v, np.diag(np.arange(1, v.size + 1).reshape(v.shape), k) - 1)
+    return _laid_out(walk, v, np.diag, k)
 
 
 @function_of_numpy(np.diagflat)
