@@ -18,6 +18,9 @@ from gdjax.verification.oracle import Answer
 # So many blurs away, a blur is nothing.
 _FAR = 1 << 20
 
+# Below this part of the largest entry, an answer of 400 bits is rounding.
+_DIGITS = 2.0**-300
+
 
 @dataclass(frozen=True)
 class Observation:
@@ -140,10 +143,13 @@ def _along_segment(bounds: Sequence[Array], answer: Answer) -> tuple[Array, ...]
 
 
 def _distance(out: Array, exact: Exact) -> Array:
-    """|out - exact|; infinite where `out` is not finite."""
+    """|out - exact|, 0 below the digits of `exact`; infinite where `out` is not finite."""
     given = np.asarray(out, np.float64)
     finite = np.isfinite(given)
     error = np.abs(ex.to_float(ex.subtract(ex.from_array(np.where(finite, given, 0.0)), exact)))
+    if not exact.rational:
+        largest = np.abs(ex.to_float(exact)).max(initial=0.0)
+        error = np.where(error <= _DIGITS * largest, 0.0, error)
     return np.asarray(np.where(finite, error, np.inf))
 
 

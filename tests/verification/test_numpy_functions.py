@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -171,7 +172,7 @@ def agree(function: Callable[..., Any], args: tuple[Any, ...], said: str) -> boo
     """Whether it is answered; an answer has to be NumPy's."""
     try:
         with np.errstate(all="ignore"):
-            wanted = [np.asarray(p) for p in parts(function(*args))]
+            wanted = [np.asarray(p) for p in parts(function(*deepcopy(args)))]
     except Exception:  # noqa: BLE001 - NumPy refuses it, in many words
         return False
     found = interpreted(function, args)
@@ -306,14 +307,45 @@ def test_every_argument_of_numpys_has_been_thought_of() -> None:
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint16, np.uint64])
 def test_integers_go_round_as_numpys_do(dtype: Any) -> None:
-    def cost(w: Any, y: Any) -> Any:
-        return np.sum(np.exp(w) * (y - dtype(2)) * (3 * y) + np.exp(w) * y**3)
+    def products(y: Any) -> Any:
+        return (y - dtype(2)) * (3 * y) + y**3
+
+    def others(y: Any) -> Any:
+        whole = np.concatenate([np.maximum(y, 1) - 2, np.where(y > 1, y, dtype(1)) - 2, y // 3 - 50])
+        return whole + np.full_like(whole, 2.75) * np.dot(y, y) + np.pad(y, 3, constant_values=2.5)
+
+    def in_place(y: Any) -> Any:
+        found = np.zeros_like(y)
+        found[:] = np.sqrt(y)
+        found[y > 110] = 40.5
+        found += 3 * y.astype(np.int64 if dtype == np.int8 else np.uint64)
+        return found
 
     labels = np.array([0, 100, 120], dtype)
-    program = Program(cost, (0, 1))
-    program.trace = lambda args: None
-    (found,) = values_of(program, (np.zeros(3), labels))
-    assert ex.to_float(found) == cost(np.zeros(3), labels)
+    for of in (products, others, in_place):
+        program = Program(of, (0,))
+        program.trace = lambda args: None
+        (found,) = values_of(program, (labels,))
+        np.testing.assert_array_equal(ex.to_float(found), of(labels).astype(float))
+
+
+def test_integers_take_no_floats_in_place() -> None:
+    y, w = ducks((np.array([1, 2], np.uint8), np.array([0.5, 1.5])), Walk([Duals()]))
+    with pytest.raises(TypeError, match=r"numpy\.add of float64 into an array of uint8"):
+        y += w
+
+
+def test_a_piece_that_mixes_entries_is_refused() -> None:
+    def cost(w: Any, x: Any) -> Any:
+        return np.sum(np.piecewise(w * x, [w * x > 0], [lambda t: t * t - t.mean(), lambda t: -t]))
+
+    def gradient(w: Any, x: Any) -> Any:
+        z = w * x
+        return (np.sum(np.where(z > 0, 2 * z * x, -x) - np.where(z > 0, x, 0)),)
+
+    report = gdjax.verify(cost, gradient, (0.5, V), wrt=(0,), seconds=0.5)
+    assert report.verdict != "pass"
+    assert "a piece that mixes entries" in str(report)
 
 
 LABELS = np.array([0, 2, 1, 1])
@@ -444,3 +476,66 @@ def test_the_page_lists_what_is_covered() -> None:
     section = " ".join(page.partition("## What NumPy code may call")[2].partition("## ")[0].split())
     for module, names in covered().items():
         assert f"`{module}`: {', '.join(names)}." in section, module
+
+
+def ducks(value: Any, walk: Walk) -> Any:
+    """The arrays of arguments, interpreted."""
+    if isinstance(value, np.ndarray):
+        return duck.Duck(walk, walk.const(value), value.dtype)
+    return tuple(ducks(v, walk) for v in value) if isinstance(value, tuple) else value
+
+
+def of_dtype(value: Any, dtype: Any) -> Any:
+    """The float arrays of arguments as others, most of whose entries are large."""
+    if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+        if dtype is bool:
+            return value > 0
+        whole = (36 * np.nan_to_num(value, posinf=3, neginf=-3)).astype(np.int64)
+        return (abs(whole) if dtype == np.uint64 else whole).astype(dtype)
+    return tuple(of_dtype(v, dtype) for v in value) if isinstance(value, tuple) else value
+
+
+def alike(function: Callable[..., Any], args: tuple[Any, ...], said: str) -> bool:
+    """Whether it is answered, with numbers and a dtype that are NumPy's."""
+    walk = Walk([Duals()])
+    try:
+        with np.errstate(divide="raise", over="ignore", invalid="ignore"):  # integers by 0 are anything
+            wanted = [np.asarray(p) for p in parts(function(*args))]
+            finite = all(np.isfinite(w).all() for w in wanted)
+    except Exception:  # noqa: BLE001 - NumPy refuses it, in many words
+        return False
+    try:
+        found = parts(function(*ducks(args, walk)))
+    except Uninterpreted:
+        return False
+    for f, w in zip(found, wanted, strict=True):
+        if not isinstance(f, duck.Duck):
+            np.testing.assert_array_equal(f, w, err_msg=said)
+            continue
+        (side,) = f.sides
+        value = side.value if f.dtype == bool else ex.to_float(side.value)
+        assert f.dtype.kind == w.dtype.kind, said
+        assert f.shape == w.shape, said
+        if w.dtype.kind == "f":
+            digits = 50 * np.finfo(w.dtype).eps
+            if finite:
+                np.testing.assert_allclose(value, w, rtol=digits, atol=digits, err_msg=said)
+        else:
+            assert f.dtype == w.dtype, said
+            np.testing.assert_array_equal(value, w if w.dtype == bool else w.astype(float), err_msg=said)
+    return True
+
+
+@pytest.mark.filterwarnings("ignore:numpy.fix is deprecated")  # since NumPy 2.5
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int64, np.uint64, bool])
+@pytest.mark.parametrize("name", sorted({**FUNCTIONS, **UFUNCS}))
+def test_of_integers_and_booleans_a_function_gives_numpys_numbers_and_dtype(name: str, dtype: Any) -> None:
+    function = FUNCTIONS.get(name, UFUNCS.get(name))
+    calls = [(A, B)[: function.nin]] if isinstance(function, np.ufunc) else CALLS.get(function, [(A,), (C,), (V,)])
+    for given in calls:
+        args = of_dtype(given, dtype)
+        # what an empty array holds is nobody's, and a matrix of booleans is singular
+        if "empty" not in name and not (dtype is bool and "linalg" in name):
+            alike(function, args, f"{name} of {args}")
+        if isinstance(function, np.ufunc) and function.nin == 2 and function.nout == 1 and function.signature is None:
+            alike(lambda a: function.reduce(a, axis=1), args[:1], f"{name}.reduce")

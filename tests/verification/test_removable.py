@@ -118,6 +118,21 @@ def test_a_norm_at_0_is_a_kink(xp: Any) -> None:
     assert found.kind == "kink"
     assert ex.to_float(found.gradient[0]).tolist() == [0.0] * 3
     assert answer(norm, [3.0, 0.0, 4.0]).kind == "smooth"
+    beside = answer(lambda x: 2 * x[0] + norm(x), [0.0, 0.0, 0.0])
+    assert ex.to_float(beside.gradient[0]).tolist() == [2.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("xp", [jnp, np])
+def test_a_root_of_a_square_is_as_exact_as_its_400_bits(xp: Any) -> None:
+    """Its slope is 1 to 120 digits, and that of a gradient that is exact in floats is 1."""
+
+    def verdict(at_zero: float) -> str:
+        def slope(x):
+            return (xp.where(x == 0, at_zero, 2 + xp.sign(x)),)
+
+        return gdjax.verify(lambda x: 2 * x + xp.sqrt(x**2), slope, (0.5,), wrt=(0,), seconds=0.5).verdict
+
+    assert [verdict(1.0), verdict(2.0)] == ["pass", "fail"]
 
 
 def stepped(function: Callable[[Any], Any]) -> Callable[[Fraction], ex.Exact]:

@@ -141,6 +141,18 @@ def test_integers_are_those_of_jax(name: str, dtype: Any) -> None:
     np.testing.assert_array_equal(ex.to_float(found), wanted.astype(np.float64))
 
 
+@pytest.mark.parametrize("dtype", [jnp.uint8, jnp.int8, jnp.int32, jnp.uint32])
+def test_floats_beyond_the_integers_become_their_ends(dtype: Any) -> None:
+    def f(x):
+        return x.astype(dtype).astype(float)
+
+    given = np.array([0.0, 2.75, -3.5, 127.5, 300.0, -1e4, 1e12, -1e12, np.inf, -np.inf, np.nan])
+    with jax.enable_x64(True):
+        wanted = np.asarray(f(jnp.asarray(given)))
+    (found,) = values_of(Program(f, (0,)), (given,))
+    np.testing.assert_array_equal(ex.to_float(found), wanted)
+
+
 def test_a_cost_of_unsigned_integers() -> None:
     """0 - 2 is 254, as the cost says; of what takes it for -2 the verdict is "fail"."""
 

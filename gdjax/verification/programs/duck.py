@@ -12,6 +12,7 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from gdjax.verification.numbers.arithmetic import NotSupported, Truth, moved
+from gdjax.verification.programs.casting import dtype_of_function, dtype_of_ufunc, mapped, plain
 from gdjax.verification.programs.interpreter import Sides, Walk
 from gdjax.verification.programs.primitives import number, truth
 from gdjax.verification.programs.ufuncs import OF_SCIPY, PRIMITIVES
@@ -23,9 +24,10 @@ _VIEWS = {
     np.reshape, np.ravel, np.transpose, np.swapaxes, np.moveaxis, np.rollaxis, np.expand_dims, np.squeeze, np.flip,
     np.fliplr, np.flipud, np.atleast_1d, np.atleast_2d, np.rot90, np.matrix_transpose,
 }  # fmt: skip
-_OF_INTEGERS = {np.add, np.subtract, np.multiply, np.power, np.negative, np.square, np.positive}
 # How an answer lies in memory, and how fast it comes: its numbers are the same.
 _LAYOUT = {"order", "subok", "device", "casting", "optimize"}
+# What says which entries, and goes into none.
+_MASKS = {"where", "condition", "condlist"}
 # Methods that change their array, where NumPy's functions of that name give another.
 _IN_PLACE = {"sort", "partition", "put", "resize"}
 Function = Callable[..., Any]
@@ -42,7 +44,7 @@ class Duck(NDArrayOperatorsMixin):
     def __init__(self, walk: Walk, sides: Sides, dtype: Any = None) -> None:
         self.walk = walk
         self.integer = None if dtype is None or np.dtype(dtype).kind not in "iu" else np.dtype(dtype)
-        """The dtype of what was given as integers, and of what was picked of it."""
+        """The dtype where it is one of integers."""
         self._sides = sides
         self._version = self._read = 0
         self._base: Duck | None = None
@@ -93,6 +95,8 @@ class Duck(NDArrayOperatorsMixin):
         given = _told(name, kwargs)
         if method == "reduce":
             result: Any = reduce(self.walk, ufunc, inputs[0], where=mask, **given)
+            dtype = dtype_of_ufunc(ufunc, inputs, reduction=True)
+            result = result if dtype is None else result.cast(dtype)
             return result if out is None else _into(out, result, name)
         if method == "outer" and not given and mask is True:
             first, second = (lift(self.walk, x) for x in inputs)
@@ -115,7 +119,8 @@ class Duck(NDArrayOperatorsMixin):
         bound = _signature(function, stand_in).bind(*args, **kwargs)
         out = bound.arguments.pop("out", None)
         if stand_in is not None:
-            result = _answered(self.walk, name, stand_in, bound)
+            dtype = dtype_of_function(function, args, kwargs)
+            result = _answered(self.walk, name, stand_in, bound, dtype)
         else:
             way = Duck.view if function in _VIEWS else Duck.move
             first, *rest = bound.args
@@ -206,7 +211,7 @@ class Duck(NDArrayOperatorsMixin):
         return (self.view if basic else self.move)(lambda x: x[key])
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        value = lift(self.walk, value)
+        value = lift(self.walk, value).astype(self.dtype)
         if isinstance(key, Duck) and isinstance(key.sides[0], Truth) and not value.ndim:
             # a mask may differ on the two sides of a kink
             mask = key.reshape(*key.shape, *(1,) * (self.ndim - key.ndim))
@@ -232,14 +237,21 @@ class Duck(NDArrayOperatorsMixin):
         return found
 
     def astype(self, dtype: Any, **kwargs: Any) -> Duck:
-        kind = np.dtype(dtype).kind
-        if kind not in "fiub":
-            raise NotSupported(f"astype({np.dtype(dtype)})")
-        if kind == "b":
-            return self != 0
-        if kind in "iu" and not isinstance(self.sides[0], Truth):
-            return Duck(self.walk, self.walk.apply("trunc", {}, self.sides), dtype)
-        return Duck(self.walk, tuple(number(A, v) for A, v in zip(self.walk.sides, self.sides, strict=True)))
+        dtype = dtype.dtype if isinstance(dtype, _Float) else np.dtype(dtype)
+        if dtype.kind not in "fiub":
+            raise NotSupported(f"astype({dtype})")
+        whole = dtype.kind not in "iu" or self.dtype.kind != "f"
+        return (self if whole else Duck(self.walk, self.walk.apply("trunc", {}, self.sides))).cast(dtype)
+
+    def cast(self, dtype: Any) -> Duck:
+        """The same as another dtype; to integers, of what is whole."""
+        sides = self.sides
+        if dtype.kind == "b":
+            return Duck(self.walk, tuple(truth(A, v) for A, v in zip(self.walk.sides, sides, strict=True)))
+        sides = tuple(number(A, v) for A, v in zip(self.walk.sides, sides, strict=True))
+        if dtype.kind in "iu" and dtype != np.int64:  # of these none is tried that large
+            sides = self.walk.apply("go_round", {"dtype": dtype}, sides)
+        return Duck(self.walk, sides, dtype)
 
     def copy(self, order: str = "C") -> Duck:
         return Duck(self.walk, self.sides, self.integer)
@@ -310,8 +322,8 @@ def _told(name: str, given: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _answered(walk: Walk, name: str, stand_in: Function, bound: inspect.BoundArguments) -> Any:
-    """What the stand-in makes of arguments of NumPy's names.
+def _answered(walk: Walk, name: str, stand_in: Function, bound: inspect.BoundArguments, dtype: Any) -> Any:
+    """What the stand-in makes of arguments of NumPy's names, of the dtype that NumPy gives it.
 
     Raises:
         NotSupported: they say something that it does not know.
@@ -327,7 +339,16 @@ def _answered(walk: Walk, name: str, stand_in: Function, bound: inspect.BoundArg
     unknown = given.keys() - _parameters(stand_in)
     if unknown:
         raise NotSupported(f"{name} with {min(unknown)}=")
-    return stand_in(walk, **given)
+    given = {key: v if key in _MASKS else _in_its_floats(v, dtype) for key, v in given.items()}
+    result = stand_in(walk, **given)
+    return result.cast(dtype) if dtype is not None and isinstance(result, Duck) else result
+
+
+def _in_its_floats(given: Any, dtype: Any) -> Any:
+    """What goes into a result of floats: others are cast before anything can go round."""
+    if dtype is None or dtype.kind != "f":
+        return given
+    return mapped(given, lambda x: x if x.dtype.kind == "f" else x.cast(dtype))
 
 
 def _one(name: str, moved: Any) -> Any:
@@ -341,6 +362,9 @@ def _into(target: Any, result: Duck, name: str) -> Duck:
         (target,) = target
     if not isinstance(target, Duck):
         raise NotSupported(f"{name} into a float array")
+    if not np.can_cast(plain(result), plain(target), "same_kind"):
+        raise TypeError(f"{name} of {plain(result)} into an array of {plain(target)}")
+    result = result.astype(target.dtype)
     if target.shape != result.shape:
         shape = target.shape
         result = result.move(lambda x: np.broadcast_to(x, shape))
@@ -355,7 +379,7 @@ def _key(key: Any) -> Any:
 def _keys(walk: Walk, key: Any) -> list[Any]:
     """Masks and indices as NumPy's arrays: one where the sides agree, else one a side."""
     parts = key if isinstance(key, tuple) else (key,)
-    columns = [_on_sides(part) if isinstance(part, Duck) else [part] for part in parts]
+    columns = [on_sides(part) if isinstance(part, Duck) else [part] for part in parts]
     count = max(map(len, columns), default=1)
     rows = [tuple(column[i % len(column)] for column in columns) for i in range(count)]
     return rows if isinstance(key, tuple) else [row for (row,) in rows]
@@ -365,7 +389,8 @@ def _picked(x: Any, key: Any) -> Any:
     return x[key]
 
 
-def _on_sides(key: Duck) -> list[Any]:
+def on_sides(key: Duck) -> list[Any]:
+    """A mask or an index as NumPy's array: one where the sides agree, else one a side."""
     values = [
         A.decided(v) if isinstance(v, Truth) else A.concrete(v).astype(np.int64)
         for A, v in zip(key.walk.sides, key.sides, strict=True)
@@ -377,7 +402,7 @@ def concrete(key: Any) -> Any:
     """A mask or an index as NumPy's array: it may not differ on the two sides of a kink."""
     if not isinstance(key, Duck):
         return key
-    values = _on_sides(key)
+    values = on_sides(key)
     if len(values) > 1:
         raise NotSupported("a mask or an index at a kink")
     return values[0]
@@ -424,9 +449,11 @@ def _caller() -> str:
 def applied_ufunc(walk: Walk, ufunc: Any, inputs: Any) -> Duck:
     args = [lift(walk, x) for x in inputs]
     name = f"numpy.{ufunc.__name__}"
+    dtype = dtype_of_ufunc(ufunc, inputs)
     known = FUNCTIONS.get(ufunc, FUNCTIONS.get(_of_scipy(ufunc)))
     if known is not None:
-        return known(walk, *args)
+        result = known(walk, *_in_its_floats(args, dtype))
+        return result if dtype is None else result.cast(dtype)
     primitive = PRIMITIVES.get(ufunc, OF_SCIPY.get(_of_scipy(ufunc)))
     if primitive is None:
         raise NotSupported(name)
@@ -437,29 +464,7 @@ def applied_ufunc(walk: Walk, ufunc: Any, inputs: Any) -> Duck:
     broadcast = np.broadcast_shapes(*(a.shape for a in args))
     result = Duck(walk, walk.apply(primitive, {"name": primitive}, *(a.sides for a in args)))
     result = result if result.shape == broadcast else result.move(lambda x: np.broadcast_to(x, broadcast))
-    dtype = _integer_of(ufunc, inputs)
-    return result if dtype is None else _wrapped(result, dtype)
-
-
-def _integer_of(ufunc: Any, inputs: Any) -> Any:
-    """The dtype of what integers make, if it is one."""
-    if ufunc not in _OF_INTEGERS:
-        return None
-    types: list[Any] = [
-        x if type(x) is int else x.integer if isinstance(x, Duck) else np.asarray(x).dtype for x in inputs
-    ]
-    if any(t is None or (type(t) is not int and t.kind not in "iu") for t in types):
-        return None
-    return np.result_type(*types)
-
-
-def _wrapped(a: Duck, dtype: Any) -> Duck:
-    """As NumPy's integers go round, but those of 64 bits with a sign: none is tried that large."""
-    if dtype != np.int64:
-        info = np.iinfo(dtype)
-        size = float(info.max - info.min + 1)  # 2^64 is no integer of NumPy's
-        a = a - size * np.floor((a - info.min) / size)
-    return Duck(a.walk, a.sides, dtype)
+    return result if dtype is None else result.cast(dtype)
 
 
 def _of_scipy(ufunc: Any) -> str:

@@ -34,13 +34,13 @@ from gdjax.verification.programs.program import Program, signature
 class Decisions(RunningErrors):
     """Floats that take down what is decided by them, in order."""
 
-    taken: list[Array] = field(default_factory=list)
+    decisions: list[Array] = field(default_factory=list)
 
     def _noted(self, decision: Array, sure: Any) -> Array:
         if not np.all(sure):
             raise Doubtful("a decision that rounding may turn")
-        self.taken.append(np.asarray(decision))
-        return self.taken[-1]
+        self.decisions.append(np.asarray(decision))
+        return self.decisions[-1]
 
     def concrete(self, a: Running) -> Array:
         return self._noted(super().concrete(a), a.error == 0)
@@ -228,9 +228,9 @@ class Decided(Program):
             raise
         except Uninterpreted:
             return None
-        key = signature(args), tuple(decision.tobytes() for decision in floats.taken)
+        key = signature(args), tuple(decision.tobytes() for decision in floats.decisions)
         if key not in self._traces:
-            gradient = jax.grad(as_jax(self.function, self.varying, floats.taken), self.wrt)
+            gradient = jax.grad(as_jax(self.function, self.varying, floats.decisions), self.wrt)
             self._traces[key] = Program(gradient, self.varying, self.wide, self.work).trace(args)
         return self._traces[key]
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from gdjax.verification.numbers.arithmetic import NotSupported
-from gdjax.verification.programs.duck import Duck, concrete, lift
+from gdjax.verification.numbers.dual import Duals
+from gdjax.verification.programs.duck import Duck, concrete, lift, on_sides
 from gdjax.verification.programs.functions.registry import function_of_numpy
 from gdjax.verification.programs.interpreter import Walk
 from gdjax.verification.programs.primitives import truth
@@ -45,7 +46,7 @@ def _nan_to_num(walk: Walk, x: Any, copy: Any = True, nan: Any = 0.0, posinf: An
 
 @function_of_numpy(np.reciprocal)
 def _reciprocal(walk: Walk, x: Any) -> Any:
-    return 1.0 / x
+    return np.trunc(1.0 / x) if x.integer else 1.0 / x
 
 
 @function_of_numpy(np.remainder)
@@ -115,7 +116,7 @@ def _isinf(walk: Walk, x: Any) -> Any:
 
 @function_of_numpy(np.isclose)
 def _isclose(walk: Walk, a: Any, b: Any, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: Any = False) -> Any:
-    a, b = lift(walk, a), lift(walk, b)
+    a, b = lift(walk, a), lift(walk, b).astype(walk.dtype)
     with walk.quiet():
         distance, size = abs(a - b), abs(b)
         same = (a == b) | (np.isnan(a) & np.isnan(b)) if equal_nan else a == b
@@ -138,11 +139,30 @@ def _select(walk: Walk, condlist: Any, choicelist: Any, default: Any = 0) -> Any
 
 @function_of_numpy(np.piecewise)
 def _piecewise(walk: Walk, x: Any, condlist: Any, funclist: Any) -> Any:
-    """The last whose condition holds."""
+    """The last whose condition holds, of the dtype of `x`."""
     x = lift(walk, x)
-    conditions = list(condlist) if isinstance(condlist, (list, tuple)) else [condlist]
-    pieces = [piece(x) if callable(piece) else piece for piece in funclist]
-    result = lift(walk, pieces.pop() if len(pieces) > len(conditions) else 0.0)
+    conditions = [lift(walk, c) for c in (condlist if isinstance(condlist, (list, tuple)) else [condlist])]
+    pieces = list(funclist)
+    if len(pieces) > len(conditions):
+        conditions.insert(0, ~np.any(np.stack(conditions), 0))
+        pieces.insert(0, pieces.pop())
+    result = np.zeros_like(x)
     for condition, piece in zip(conditions, pieces, strict=True):
-        result = _where(walk, condition, piece, result)
-    return result if result.shape == x.shape else np.broadcast_to(result, x.shape)
+        made = lift(walk, piece(x) if callable(piece) else piece)
+        if callable(piece) and _mixes(walk, piece, x, made, condition):
+            raise NotSupported("numpy.piecewise with a piece that mixes entries")
+        result = _where(walk, condition, made.astype(x.dtype), result)
+    return result
+
+
+def _mixes(walk: Walk, piece: Any, x: Duck, made: Duck, condition: Duck) -> bool:
+    """Whether a function gives other numbers of the entries where a condition holds alone: these NumPy gives it."""
+    if not isinstance(walk.sides[0], Duals):  # others are walked where these were
+        return False
+    masks = on_sides(condition)
+    if len(masks) > 1 or not masks[0].any():
+        return False
+    with walk.quiet():
+        alone, among = lift(walk, piece(x[masks[0]])), np.broadcast_to(made, x.shape)[masks[0]]
+        same = (alone == among) | (np.isnan(alone) & np.isnan(among))
+        return not concrete(np.all(same))

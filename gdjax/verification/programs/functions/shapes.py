@@ -79,8 +79,9 @@ def _ones_like(walk: Walk, a: Any, shape: Any = None) -> Duck:
 
 @function_of_numpy(np.full_like)
 def _full_like(walk: Walk, a: Any, fill_value: Any, shape: Any = None) -> Duck:
-    whole = lift(walk, a).shape if shape is None else shape
-    return lift(walk, fill_value).move(lambda x: np.broadcast_to(x, whole))
+    a = lift(walk, a)
+    whole = a.shape if shape is None else shape
+    return lift(walk, fill_value).astype(a.dtype).move(lambda x: np.broadcast_to(x, whole))
 
 
 @function_of_numpy(np.copy)
@@ -121,7 +122,7 @@ def _diff(walk: Walk, a: Any, n: int = 1, axis: int = -1, prepend: Any = None, a
         size = a.shape[axis]
         places = np.arange(1, size), np.arange(size - 1) if size else np.arange(0)
         late, early = (a.move(lambda x, kept=kept: np.take(x, kept, axis)) for kept in places)
-        a = late - early
+        a = late != early if a.dtype == bool else late - early
     return a
 
 
@@ -164,7 +165,8 @@ def _pad(walk: Walk, array: Any, pad_width: Any, mode: Any = "constant", *, cons
     if mode == "constant":
         if np.ndim(constant_values):
             raise NotSupported("numpy.pad with several constant_values")
-        return _placed(walk, array, np.pad(places, pad_width, constant_values=-1), constant_values)
+        filling = lift(walk, constant_values).astype(array.dtype)
+        return _placed(walk, array, np.pad(places, pad_width, constant_values=-1), filling)
     if mode not in ("edge", "reflect", "symmetric", "wrap"):
         raise NotSupported(f"numpy.pad with mode={mode}")
     return array.move(lambda x: np.pad(x, pad_width, mode))

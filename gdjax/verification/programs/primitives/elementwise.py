@@ -9,7 +9,7 @@ import numpy as np
 from gdjax.verification.numbers.arithmetic import Arithmetic, Truth
 from gdjax.verification.numbers.floats import of_bits
 from gdjax.verification.programs.primitives.choices import both
-from gdjax.verification.programs.primitives.registry import RULES, SIDELESS, Rule, Value, number, rule, truth
+from gdjax.verification.programs.primitives.registry import RULES, SIDELESS, Rule, Value, muted, number, rule, truth
 
 
 @rule("add", "add_any")
@@ -162,4 +162,14 @@ def _convert(A: Arithmetic, p: dict[str, Any], a: Value) -> Value:
     a = number(A, a)
     if p.get("narrows"):
         return _narrowed(A, a, p["new_dtype"])
-    return A.rounded("trunc", a) if kind in "iu" and not p.get("integer") else a
+    return _to_integers(A, a, p["new_dtype"]) if kind in "iu" and not p.get("integer") else a
+
+
+def _to_integers(A: Arithmetic, a: Value, dtype: Any) -> Value:
+    """As XLA does it: towards 0, what is beyond them to their ends, and a NaN to 0."""
+    info, zero = np.iinfo(dtype), A.const(0)
+    a = A.rounded("trunc", A.select(A.is_nan(a), zero, a))
+    for op, end in (("lt", info.min), ("gt", info.max)):
+        limit = A.const(np.asarray(end, dtype))
+        a = A.select(muted(A, op, a, limit), limit, a)
+    return a

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gdjax.verification.numbers.arithmetic import Arithmetic
+from gdjax.verification.numbers.arithmetic import Arithmetic, NotSupported
 from gdjax.verification.programs.primitives.registry import Value, number, rule
 
 
@@ -18,9 +18,13 @@ def _go_round(A: Arithmetic, p: dict[str, Any], a: Value) -> Value:
     within = getattr(A, "within", None)
     if within is not None:
         return within(a, float(info.min), float(info.max))
-    values, size = A.concrete(a), A.const(2.0**info.bits)
-    if np.all((values >= info.min) & (values <= info.max)):
-        return a
+    if not hasattr(A, "decisions"):  # floats take down every number that is asked for
+        values = A.concrete(a)
+        if np.any(np.abs(values) >= 2.0**400):  # a power of other numbers has so many digits
+            raise NotSupported("an integer of more than 400 bits")
+        if np.all((values >= info.min) & (values <= info.max)):
+            return a
+    size = A.const(2.0**info.bits)
     turns = A.rounded("floor", A.div(A.add(a, A.const(-float(info.min))), size))
     return A.add(a, A.neg(A.mul(size, turns)))
 
