@@ -26,6 +26,8 @@ _VIEWS = {
 }  # fmt: skip
 # How an answer lies in memory, and how fast it comes: its numbers are the same.
 _LAYOUT = {"order", "subok", "device", "casting", "optimize"}
+# What adds integers as they are on its way to floats.
+_ADDS_INTEGERS = {np.trapezoid}
 # What says which entries, and goes into none.
 _MASKS = {"where", "condition", "condlist"}
 # Methods that change their array, where NumPy's functions of that name give another.
@@ -33,6 +35,8 @@ _IN_PLACE = {"sort", "partition", "put", "resize"}
 Function = Callable[..., Any]
 FUNCTIONS: dict[Any, Function] = {}
 """What answers a function of NumPy: `functions` fills it. Its parameters have NumPy's names."""
+METHODS: dict[str, Function] = {}
+"""What answers a method of ufuncs, given the ufunc: `functions` fills it too."""
 
 
 class Duck(NDArrayOperatorsMixin):
@@ -93,11 +97,15 @@ class Duck(NDArrayOperatorsMixin):
         (out,) = kwargs.pop("out", (None,))
         mask = kwargs.pop("where", True)
         given = _told(name, kwargs)
-        if method == "reduce":
-            result: Any = reduce(self.walk, ufunc, inputs[0], where=mask, **given)
-            dtype = dtype_of_ufunc(ufunc, inputs, reduction=True)
+        if method in METHODS:
+            if mask is not True:
+                given["where"] = mask
+            result: Any = METHODS[method](self.walk, ufunc, *inputs, **given)
+            if result is None:  # in place
+                return None
+            dtype = dtype_of_ufunc(ufunc, inputs[:1], reduction=True)
             result = result if dtype is None else result.cast(dtype)
-            return result if out is None else _into(out, result, name)
+            return result if out is None else into(out, result, name)
         if method == "outer" and not given and mask is True:
             first, second = (lift(self.walk, x) for x in inputs)
             inputs = first.reshape(*first.shape, *(1,) * second.ndim), second
@@ -109,18 +117,21 @@ class Duck(NDArrayOperatorsMixin):
             if out is None:
                 raise NotSupported(f"{name} with where= and no out=: its other entries may be anything")
             result = np.where(mask, result, out)
-        return result if out is None else _into(out, result, name)
+        return result if out is None else into(out, result, name)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         name = f"{function.__module__}.{function.__name__}"
         stand_in = FUNCTIONS.get(function)
         if stand_in is None and function not in _MOVES | _VIEWS:
+            if _of_integers(args, kwargs):
+                return function(*mapped(args, concrete), **{key: mapped(v, concrete) for key, v in kwargs.items()})
             raise NotSupported(name)
         bound = _signature(function, stand_in).bind(*args, **kwargs)
         out = bound.arguments.pop("out", None)
         if stand_in is not None:
             dtype = dtype_of_function(function, args, kwargs)
-            result = _answered(self.walk, name, stand_in, bound, dtype)
+            casts = function not in _ADDS_INTEGERS
+            result = _answered(self.walk, name, stand_in, bound, dtype, casts)
         else:
             way = Duck.view if function in _VIEWS else Duck.move
             first, *rest = bound.args
@@ -128,7 +139,7 @@ class Duck(NDArrayOperatorsMixin):
             moves = [lambda x, r=r: _one(name, function(x, *r, **bound.kwargs)) for r in given]
             first = lift(self.walk, first)
             result = way(first, moves[0]) if len(moves) == 1 else first.moved(moves)
-        return result if out is None else _into(out, result, name)
+        return result if out is None else into(out, result, name)
 
     def __getattr__(self, name: str) -> Any:
         """A method of NumPy's arrays is NumPy's function of that name."""
@@ -217,7 +228,7 @@ class Duck(NDArrayOperatorsMixin):
             mask = key.reshape(*key.shape, *(1,) * (self.ndim - key.ndim))
             self.assign(lift(self.walk, np.where(mask, value, self)).sides)
             return
-        key = _key(key)
+        key = key_of(key)
         index = np.arange(self.size).reshape(self.shape)
         target = index[key]
         spread = value.move(lambda x: np.broadcast_to(x, np.shape(target)))
@@ -322,7 +333,7 @@ def _told(name: str, given: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _answered(walk: Walk, name: str, stand_in: Function, bound: inspect.BoundArguments, dtype: Any) -> Any:
+def _answered(walk: Walk, name: str, stand_in: Function, bound: inspect.BoundArguments, dtype: Any, casts: bool) -> Any:
     """What the stand-in makes of arguments of NumPy's names, of the dtype that NumPy gives it.
 
     Raises:
@@ -339,16 +350,22 @@ def _answered(walk: Walk, name: str, stand_in: Function, bound: inspect.BoundArg
     unknown = given.keys() - _parameters(stand_in)
     if unknown:
         raise NotSupported(f"{name} with {min(unknown)}=")
-    given = {key: v if key in _MASKS else _in_its_floats(v, dtype) for key, v in given.items()}
+    if casts:
+        given = {key: v if key in _MASKS else _widened(v, dtype) for key, v in given.items()}
     result = stand_in(walk, **given)
     return result.cast(dtype) if dtype is not None and isinstance(result, Duck) else result
 
 
-def _in_its_floats(given: Any, dtype: Any) -> Any:
-    """What goes into a result of floats: others are cast before anything can go round."""
-    if dtype is None or dtype.kind != "f":
+def _widened(given: Any, dtype: Any) -> Any:
+    """What goes into a result of floats, or of longer integers: it is cast before anything can go round."""
+    if dtype is None or dtype.kind not in "fiu":
         return given
-    return mapped(given, lambda x: x if x.dtype.kind == "f" else x.cast(dtype))
+
+    def widened(x: Any) -> Any:
+        shorter = x.dtype.kind != "f" and (dtype.kind == "f" or x.dtype.itemsize < dtype.itemsize)
+        return x.cast(dtype) if shorter else x
+
+    return mapped(given, widened)
 
 
 def _one(name: str, moved: Any) -> Any:
@@ -357,7 +374,14 @@ def _one(name: str, moved: Any) -> Any:
     return moved
 
 
-def _into(target: Any, result: Duck, name: str) -> Duck:
+def _of_integers(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether all that is interpreted is integers, which are as data say: NumPy itself may answer."""
+    found: list[bool] = []
+    mapped((args, tuple(kwargs.values())), lambda x: found.append(x.integer is not None))
+    return all(found)
+
+
+def into(target: Any, result: Duck, name: str) -> Duck:
     if isinstance(target, tuple):
         (target,) = target
     if not isinstance(target, Duck):
@@ -372,7 +396,7 @@ def _into(target: Any, result: Duck, name: str) -> Duck:
     return target
 
 
-def _key(key: Any) -> Any:
+def key_of(key: Any) -> Any:
     return tuple(map(concrete, key)) if isinstance(key, tuple) else concrete(key)
 
 
@@ -452,7 +476,7 @@ def applied_ufunc(walk: Walk, ufunc: Any, inputs: Any) -> Duck:
     dtype = dtype_of_ufunc(ufunc, inputs)
     known = FUNCTIONS.get(ufunc, FUNCTIONS.get(_of_scipy(ufunc)))
     if known is not None:
-        result = known(walk, *_in_its_floats(args, dtype))
+        result = known(walk, *_widened(args, dtype))
         return result if dtype is None else result.cast(dtype)
     primitive = PRIMITIVES.get(ufunc, OF_SCIPY.get(_of_scipy(ufunc)))
     if primitive is None:
@@ -471,52 +495,3 @@ def _of_scipy(ufunc: Any) -> str:
     """Its name in `scipy.special`, if it is from there: others may have the same name, and another meaning."""
     name = str(ufunc.__name__)
     return name if getattr(sys.modules.get("scipy.special"), name, None) is ufunc else ""
-
-
-def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
-    """The axes of a reduction, counted from the first; all for None."""
-    if axis is None:
-        return tuple(range(ndim))
-    given = axis if isinstance(axis, tuple) else (axis,)
-    return tuple(sorted(range(ndim)[i] for i in given))
-
-
-# What a reduction of nothing gives.
-_REDUCTIONS = {
-    np.add: ("reduce_sum", 0.0), np.multiply: ("reduce_prod", 1.0), np.maximum: ("reduce_max", None),
-    np.minimum: ("reduce_min", None), np.logical_or: ("reduce_or", False), np.logical_and: ("reduce_and", True),
-}  # fmt: skip
-
-
-def reduce(
-    walk: Walk, ufunc: Any, a: Any, axis: Any = 0, keepdims: Any = False, initial: Any = None, where: Any = True
-) -> Duck:
-    """A reduction by a ufunc."""
-    a = lift(walk, a)
-    if ufunc is np.logaddexp:
-        return _log_of_sum(walk, a, axis, keepdims, initial, where)
-    if ufunc not in _REDUCTIONS:
-        raise NotSupported(f"numpy.{ufunc.__name__}.reduce")
-    name, nothing = _REDUCTIONS[ufunc]
-    if where is not True:
-        nothing = initial if nothing is None else nothing
-        if nothing is None:
-            raise ValueError(f"numpy.{ufunc.__name__}.reduce with where= needs initial=")
-        a = lift(walk, np.where(where, a, nothing))
-    axes = axes_of(axis, a.ndim)
-    result = Duck(walk, walk.apply(name, {"axes": axes}, a.sides)) if axes else a
-    if keepdims:
-        result = result.move(lambda x: np.expand_dims(x, axes))
-    return result if initial is None else ufunc(result, initial)
-
-
-def _log_of_sum(walk: Walk, a: Duck, axis: Any, keepdims: Any, initial: Any, where: Any) -> Duck:
-    """log(sum(exp(a))), about its largest, which changes nothing but where that overflows."""
-    if where is not True:
-        a = lift(walk, np.where(where, a, -np.inf))
-    largest: Any = reduce(walk, np.maximum, a, axis, keepdims=True)
-    top = lift(walk, np.where(np.isfinite(largest), largest, 0.0))
-    still = Duck(walk, walk.apply("stop_gradient", {}, top.sides))
-    found: Any = still + np.log(reduce(walk, np.add, np.exp(a - still), axis, keepdims=True))
-    found = found if keepdims else np.squeeze(found, axes_of(axis, a.ndim))
-    return found if initial is None else np.logaddexp(found, initial)

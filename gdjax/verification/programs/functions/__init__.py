@@ -8,6 +8,7 @@ is called (`duck`), as are `dtype=` but floats', while `out=` is seen to there.
 from gdjax.verification.programs.functions import (  # noqa: F401
     entrywise,
     linear_algebra,
+    methods,
     orders,
     products,
     reductions,

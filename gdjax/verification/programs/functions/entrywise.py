@@ -44,6 +44,36 @@ def _nan_to_num(walk: Walk, x: Any, copy: Any = True, nan: Any = 0.0, posinf: An
     return np.where(np.isfinite(x), x, np.where(np.isnan(x), nan, end))
 
 
+@function_of_numpy(np.sinc)
+def _sinc(walk: Walk, x: Any) -> Any:
+    x = lift(walk, x)
+    y = np.pi * np.where(x == 0, 1.0, x)
+    return np.where(x == 0, 1.0, np.sin(y) / y)
+
+
+@function_of_numpy(np.deg2rad, np.radians)
+def _radians(walk: Walk, x: Any) -> Any:
+    return x * (np.pi / 180)
+
+
+@function_of_numpy(np.rad2deg, np.degrees)
+def _degrees(walk: Walk, x: Any) -> Any:
+    return x * (180 / np.pi)
+
+
+@function_of_numpy(np.interp)
+def _interp(walk: Walk, x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Any:
+    """What each straight line adds, as far as `x` has come on it."""
+    x, xp, fp = lift(walk, x), lift(walk, xp), lift(walk, fp)
+    found = fp[0]
+    for k in range(len(xp) - 1):
+        on = np.minimum(np.maximum(x, xp[k]), xp[k + 1]) - xp[k]
+        found = found + on * ((fp[k + 1] - fp[k]) / (xp[k + 1] - xp[k]))
+    found = found if left is None else np.where(x < xp[0], left, found)
+    found = found if right is None else np.where(x > xp[-1], right, found)
+    return found if found.shape == x.shape else np.broadcast_to(found, x.shape)
+
+
 @function_of_numpy(np.reciprocal)
 def _reciprocal(walk: Walk, x: Any) -> Any:
     return np.trunc(1.0 / x) if x.integer else 1.0 / x

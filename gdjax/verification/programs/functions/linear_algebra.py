@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from gdjax.verification.numbers.arithmetic import NotSupported
-from gdjax.verification.programs.duck import Duck, axes_of, lift, reduce
+from gdjax.verification.programs.duck import Duck, lift
+from gdjax.verification.programs.functions.methods import axes_of, reduce
 from gdjax.verification.programs.functions.reductions import trace
 from gdjax.verification.programs.functions.registry import function_of_numpy
 from gdjax.verification.programs.interpreter import Walk

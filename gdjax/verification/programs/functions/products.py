@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from gdjax.verification.numbers.arithmetic import NotSupported
-from gdjax.verification.programs.duck import Duck, lift, reduce
+from gdjax.verification.programs.duck import Duck, lift
+from gdjax.verification.programs.functions.methods import reduce
 from gdjax.verification.programs.functions.registry import function_of_numpy
+from gdjax.verification.programs.functions.shapes import placed
 from gdjax.verification.programs.interpreter import Walk
 
 
@@ -107,6 +109,79 @@ def _einsum(walk: Walk, operands: Any) -> Any:
         product = product * moved[tuple(slice(None) if c in term else None for c in letters)]
     axes = tuple(range(len(output), len(letters)))
     return reduce(walk, np.add, product, axis=axes) if axes else product
+
+
+@function_of_numpy(np.convolve)
+def _convolve(walk: Walk, a: Any, v: Any, mode: Any = "full") -> Any:
+    a, v = lift(walk, a), lift(walk, v)
+    if len(v) > len(a):
+        a, v = v, a
+    n, m = len(a), len(v)
+    # row k of the matrix has v[k - i] in column i
+    places = np.arange(n + m - 1)[:, None] - np.arange(n)
+    matrix = placed(walk, v, np.where((places >= 0) & (places < m), places, -1))
+    whole: Any = _contracted(walk, matrix, a, 1, 0)
+    if mode == "full":
+        return whole
+    if mode not in ("same", "valid"):
+        raise NotSupported(f"numpy.convolve with mode={mode}")
+    first = (m - 1) // 2 if mode == "same" else m - 1
+    return whole[first : first + (n if mode == "same" else n - m + 1)]
+
+
+@function_of_numpy(np.correlate)
+def _correlate(walk: Walk, a: Any, v: Any, mode: Any = "valid") -> Any:
+    a, v = lift(walk, a), lift(walk, v)
+    found = _convolve(walk, a, v[::-1], mode)
+    if mode == "same" and len(a) < len(v) and len(a) % 2 == 0:  # NumPy correlates the other way, and turns it
+        found = _convolve(walk, a, v[::-1], "full")[len(a) // 2 :][: len(v)]
+    return found
+
+
+@function_of_numpy(np.cross)
+def _cross(walk: Walk, a: Any, b: Any) -> Any:
+    a, b = lift(walk, a), lift(walk, b)
+    if {a.shape[-1], b.shape[-1]} != {3}:
+        raise NotSupported("numpy.cross of vectors in two dimensions")
+    a0, a1, a2, b0, b1, b2 = (x[..., i] for x in (a, b) for i in range(3))
+    return np.stack([a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0], -1)
+
+
+@function_of_numpy(np.linalg.multi_dot)
+def _multi_dot(walk: Walk, arrays: Any) -> Any:
+    first, *others = (lift(walk, a) for a in arrays)
+    for other in others:
+        first = _dot(walk, first, other)
+    return first
+
+
+@function_of_numpy(np.linalg.matrix_power)
+def _matrix_power(walk: Walk, a: Any, n: Any) -> Any:
+    a = lift(walk, a)
+    base: Any = np.linalg.inv(a) if n < 0 else a
+    found: Any = np.broadcast_to(lift(walk, np.eye(a.shape[-1])), a.shape)
+    for _ in range(abs(n)):
+        found = _matmul(walk, found, base)
+    return found
+
+
+@function_of_numpy(np.polyval)
+def _polyval(walk: Walk, p: Any, x: Any) -> Any:
+    """The highest power first."""
+    p, x = lift(walk, p), lift(walk, x)
+    found: Any = np.zeros_like(x)
+    for coefficient in p:
+        found = found * x + coefficient
+    return found
+
+
+@function_of_numpy(np.vander)
+def _vander(walk: Walk, x: Any, N: Any = None, increasing: Any = False) -> Any:
+    x = lift(walk, x)
+    powers: list[Any] = [np.ones_like(x)]
+    for _ in range((len(x) if N is None else N) - 1):
+        powers.append(powers[-1] * x)
+    return np.stack(powers if increasing else powers[::-1], 1)
 
 
 @function_of_numpy(np.kron)

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from gdjax.verification.numbers.arithmetic import NotSupported
-from gdjax.verification.programs.duck import Duck, axes_of, lift, reduce
+from gdjax.verification.programs.duck import Duck, lift
+from gdjax.verification.programs.functions.methods import accumulate, axes_of, reduce
 from gdjax.verification.programs.functions.registry import function_of_numpy
 from gdjax.verification.programs.interpreter import Walk
 
@@ -86,20 +87,73 @@ def _std(
     return np.sqrt(_var(walk, a, axis, ddof, keepdims, mean, correction))
 
 
-def _cumulative(primitive: str, walk: Walk, a: Any, axis: Any) -> Duck:
-    a = lift(walk, a)
-    a, axis = (a.ravel(), 0) if axis is None else (a, axis)
-    return Duck(walk, walk.apply(primitive, {"axis": range(a.ndim)[axis]}, a.sides))
-
-
 @function_of_numpy(np.cumsum)
 def _cumsum(walk: Walk, a: Any, axis: Any = None) -> Duck:
-    return _cumulative("cumsum", walk, a, axis)
+    return accumulate(walk, np.add, a, axis)
 
 
 @function_of_numpy(np.cumprod)
 def _cumprod(walk: Walk, a: Any, axis: Any = None) -> Duck:
-    return _cumulative("cumprod", walk, a, axis)
+    return accumulate(walk, np.multiply, a, axis)
+
+
+@function_of_numpy(np.nansum)
+def _nansum(
+    walk: Walk, a: Any, axis: Any = None, keepdims: Any = False, initial: Any = None, where: Any = True
+) -> Duck:
+    return total(walk, _known(walk, a, 0), axis, keepdims, initial, where)
+
+
+@function_of_numpy(np.nanmean)
+def _nanmean(walk: Walk, a: Any, axis: Any = None, keepdims: Any = False) -> Any:
+    there = ~np.isnan(lift(walk, a))
+    return total(walk, _known(walk, a, 0), axis, keepdims) / total(walk, there, axis, keepdims)
+
+
+@function_of_numpy(np.nanmax)
+def _nanmax(walk: Walk, a: Any, axis: Any = None, keepdims: Any = False) -> Any:
+    return _max(walk, _known(walk, a, -np.inf), axis, keepdims)
+
+
+@function_of_numpy(np.nanmin)
+def _nanmin(walk: Walk, a: Any, axis: Any = None, keepdims: Any = False) -> Any:
+    return _min(walk, _known(walk, a, np.inf), axis, keepdims)
+
+
+def _known(walk: Walk, a: Any, instead: float) -> Any:
+    """What is no NaN, and another number in the place of that."""
+    a = lift(walk, a)
+    return np.where(np.isnan(a), instead, a)
+
+
+@function_of_numpy(np.trapezoid)
+def _trapezoid(walk: Walk, y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
+    moved: Any = np.moveaxis
+    y = moved(lift(walk, y), axis, -1)
+    if x is not None:
+        x = lift(walk, x)
+        dx = np.diff(x if x.ndim == 1 else moved(x, axis, -1))
+    return total(walk, dx * (y[..., 1:] + y[..., :-1]) / 2.0, -1)
+
+
+@function_of_numpy(np.cov)
+def _cov(walk: Walk, m: Any, y: Any = None, rowvar: Any = True, bias: Any = False, ddof: Any = None) -> Any:
+    rows = [np.atleast_2d(lift(walk, part)) for part in (m, y) if part is not None]
+    # one variable is a row, whatever `rowvar`
+    rows = [part if rowvar or part.shape[0] == 1 else part.T for part in rows]
+    x: Any = np.concatenate(rows)
+    centred = x - mean_of(walk, x, 1, keepdims=True)
+    left_out = (0 if bias else 1) if ddof is None else ddof
+    return np.squeeze(centred @ centred.T / (x.shape[1] - left_out))
+
+
+@function_of_numpy(np.corrcoef)
+def _corrcoef(walk: Walk, x: Any, y: Any = None, rowvar: Any = True) -> Any:
+    c = _cov(walk, x, y, rowvar)
+    if not c.ndim:
+        return c / c
+    deviation = np.sqrt(np.diagonal(c))
+    return c / deviation[:, None] / deviation
 
 
 @function_of_numpy(np.trace)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from gdjax.verification.programs.duck import FUNCTIONS, Function
+from gdjax.verification.programs.duck import FUNCTIONS, METHODS, Function
 
 
 def function_of_numpy(*functions: Any) -> Callable[[Function], Function]:
@@ -17,3 +17,9 @@ def function_of_numpy(*functions: Any) -> Callable[[Function], Function]:
         return stand_in
 
     return register
+
+
+def method_of_ufuncs(stand_in: Function) -> Function:
+    """That of its name."""
+    METHODS[stand_in.__name__] = stand_in
+    return stand_in

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gdjax.verification.numbers.arithmetic import NotSupported
-from gdjax.verification.programs.duck import Duck, Function, lift
+from gdjax.verification.programs.duck import Duck, Function, concrete, lift
 from gdjax.verification.programs.functions.reductions import count
 from gdjax.verification.programs.functions.registry import function_of_numpy
 from gdjax.verification.programs.interpreter import Walk
@@ -126,7 +126,7 @@ def _diff(walk: Walk, a: Any, n: int = 1, axis: int = -1, prepend: Any = None, a
     return a
 
 
-def _placed(walk: Walk, a: Duck, index: Any, filling: Any = 0.0) -> Duck:
+def placed(walk: Walk, a: Duck, index: Any, filling: Any = 0.0) -> Duck:
     """The flattened entries at `index`, and the filling where that is -1."""
     pool = _concatenate(walk, [a.ravel(), lift(walk, filling).reshape(1)])
     return pool.move(lambda x: x[index])
@@ -135,7 +135,7 @@ def _placed(walk: Walk, a: Duck, index: Any, filling: Any = 0.0) -> Duck:
 def _laid_out(walk: Walk, a: Any, function: Any, k: int) -> Duck:
     """Where `function` puts each entry, and 0 where it puts a 0."""
     a = lift(walk, a)
-    return _placed(walk, a, function(np.arange(1, a.size + 1).reshape(a.shape), k) - 1)
+    return placed(walk, a, function(np.arange(1, a.size + 1).reshape(a.shape), k) - 1)
 
 
 @function_of_numpy(np.tril)
@@ -166,10 +166,52 @@ def _pad(walk: Walk, array: Any, pad_width: Any, mode: Any = "constant", *, cons
         if np.ndim(constant_values):
             raise NotSupported("numpy.pad with several constant_values")
         filling = lift(walk, constant_values).astype(array.dtype)
-        return _placed(walk, array, np.pad(places, pad_width, constant_values=-1), filling)
+        return placed(walk, array, np.pad(places, pad_width, constant_values=-1), filling)
     if mode not in ("edge", "reflect", "symmetric", "wrap"):
         raise NotSupported(f"numpy.pad with mode={mode}")
     return array.move(lambda x: np.pad(x, pad_width, mode))
+
+
+@function_of_numpy(np.ediff1d)
+def _ediff1d(walk: Walk, ary: Any) -> Duck:
+    return _diff(walk, lift(walk, ary).ravel())
+
+
+@function_of_numpy(np.bincount)
+def _bincount(walk: Walk, x: Any, weights: Any = None, minlength: int = 0) -> Any:
+    """Sums of the weights by the places that data say."""
+    places = concrete(x)
+    if weights is None:
+        return np.bincount(places, minlength=minlength)
+    found = lift(walk, np.zeros(max(int(np.max(places, initial=-1)) + 1, minlength)))
+    np.add.at(found, places, weights)
+    return found
+
+
+@function_of_numpy(np.copyto)
+def _copyto(walk: Walk, dst: Any, src: Any, where: Any = True) -> None:
+    if not isinstance(dst, Duck):
+        raise NotSupported("numpy.copyto a float array")
+    dst[...] = src if where is True else np.where(where, src, dst)
+
+
+@function_of_numpy(np.fill_diagonal)
+def _fill_diagonal(walk: Walk, a: Any, val: Any) -> None:
+    if not isinstance(a, Duck) or a.ndim != 2:
+        raise NotSupported("numpy.fill_diagonal of a float array, or of no matrix")
+    places = np.arange(min(a.shape))
+    a[places, places] = val
+
+
+@function_of_numpy(np.extract)
+def _extract(walk: Walk, condition: Any, arr: Any) -> Duck:
+    return lift(walk, arr).ravel()[lift(walk, condition).ravel().astype(bool)]
+
+
+@function_of_numpy(np.compress)
+def _compress(walk: Walk, condition: Any, a: Any, axis: Any = None) -> Duck:
+    kept = np.flatnonzero(concrete(lift(walk, condition).astype(bool)))
+    return lift(walk, a).move(lambda x: np.take(x, kept, axis))
 
 
 @function_of_numpy(np.delete)

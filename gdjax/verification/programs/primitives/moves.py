@@ -215,6 +215,11 @@ def scattered(A: Arithmetic, a: Value, updates: Value, goes: Array) -> Value:
     return A.add(a, moved(A, added, lambda x: x.reshape(shape)))
 
 
+@rule("add_at")
+def _add_at(A: Arithmetic, p: dict[str, Any], a: Value, updates: Value) -> Value:
+    return scattered(A, number(A, a), number(A, updates), p["goes"])
+
+
 @rule("scatter-max", "scatter-min", "scatter-mul")
 def _scatter_joined(A: Arithmetic, p: dict[str, Any], a: Value, indices: Value, updates: Value) -> Value:
     """One update an entry at a time."""

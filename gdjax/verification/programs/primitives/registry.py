@@ -14,7 +14,7 @@ Rule = Callable[..., Any]
 RULES: dict[str, Rule] = {}
 
 # Operations that combine entries of one array: where the two sides of a kink must be settled entry by entry first.
-MIXING = {"reduce_sum", "dot_general", "cumsum", "scatter-add", "reduce_prod", "cumprod"}
+MIXING = {"reduce_sum", "dot_general", "cumsum", "scatter-add", "reduce_prod", "cumprod", "add_at"}
 
 
 # Operations that ask nothing about a side of a kink: of operands that both sides share, both have one result.
