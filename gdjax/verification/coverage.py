@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from gdjax.verification.inputs.domain import Domain
-from gdjax.verification.numbers.arithmetic import Meeting, Truth, Uninterpreted
+from gdjax.verification.numbers.arithmetic import Meeting, Sides, Truth, Uninterpreted
 from gdjax.verification.numbers.interval import Interval, Intervals
-from gdjax.verification.programs.interpreter import Sides, Walk
+from gdjax.verification.programs.interpreter import Walk
 from gdjax.verification.programs.program import Program
 from gdjax.verification.programs.sites import JAXS, line_of
 from gdjax.verification.telling.report import Branch

@@ -45,10 +45,13 @@ class Observation:
 def expected(
     answer: Answer, outputs: Sequence[Array], kinks: str, exactly: Sequence[Exact] | None = None
 ) -> tuple[Exact, ...]:
-    """What to compare with: under "subgradient", the point between the one-sided derivatives next to the outputs, or to
-    what these are `exactly`; of a gradient that is known to within a blur, the point of that next to them."""
+    """What to compare with: of a kink that may be taken two ways, the one next to the outputs; under "subgradient", the
+    point between the one-sided derivatives next to the outputs, or to what these are `exactly`; of a gradient that is
+    known to within a blur, the point of that next to them."""
     if any(np.any(b.num != 0) for b in answer.blur):
         answer = replace(answer, gradient=_next_to(answer, outputs))
+    if answer.also is not None and _far(outputs, answer.also) < _far(outputs, answer.gradient):
+        return answer.also
     if kinks != "subgradient" or answer.kind != "kink" or answer.sides is None:
         return answer.gradient
     low = [f for part in answer.sides[0] for f in ex.to_fractions(part).reshape(-1)]
@@ -70,6 +73,11 @@ def expected(
         parts.append(ex.from_object(flat[offset : offset + size].reshape(part.shape)))
         offset += size
     return tuple(parts)
+
+
+def _far(outputs: Sequence[Array], exact: Sequence[Exact]) -> float:
+    """How far they are apart, all entries together."""
+    return float(sum(np.sum(_distance(out, part)) for out, part in zip(outputs, exact, strict=True)))
 
 
 def _next_to(answer: Answer, outputs: Sequence[Array]) -> tuple[Exact, ...]:

@@ -15,6 +15,7 @@ _WHY = {
     "undefined": "the cost or its slope is not finite there",
     "jump": "the cost jumps there",
     "unsettled": "the slope is a limit there, which was not found",
+    "mixed": "the code branches there on what ties, and its parts cannot be told apart",
     "kink": "several kinks meet there",
     "laborious": "they take too much exact work",
 }
@@ -68,6 +69,14 @@ class LeftOut:
         return {
             side: (_severity(branch, whys), " or ".join(_WHY[w] for w in sorted(whys))) for side, whys in found.items()
         }
+
+    def ties(self) -> dict[str, str]:
+        """Of the cost's comparisons, those that tied only where the code could not be followed, and why."""
+        cost = self.coverages[0]
+        elsewhere = {b.site for b in cost.branches() if "tie" in b.met}
+        there = self.met.get((cost.of, "mixed"))
+        tied = [] if there is None else [b.site for b in there.branches() if "tie" in b.met]
+        return {site: _WHY["mixed"] for site in tied if site not in elsewhere}
 
 
 def _severity(branch: Branch, whys: set[str]) -> str:

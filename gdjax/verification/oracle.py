@@ -6,22 +6,27 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from gdjax.errors import UsageError
 from gdjax.verification.numbers import exact as ex
-from gdjax.verification.numbers.arithmetic import Meeting, Truth
+from gdjax.verification.numbers.arithmetic import Meeting, NotSupported, Sides, Truth
 from gdjax.verification.numbers.dual import Dual, Duals
 from gdjax.verification.numbers.exact import Array, Exact
+from gdjax.verification.numbers.lanes import MOST, Lanes, Marks, Parted
 from gdjax.verification.numbers.limits import NOISE, NoLimit, limit
-from gdjax.verification.programs.interpreter import Sides, Walk
+from gdjax.verification.numbers.settling import Settling, furthest
+from gdjax.verification.programs.interpreter import Walk
 from gdjax.verification.programs.program import Program
 
 # A step next to a point, and the part of a slope that may change by it.
 _NEAR, _NEARLY = Fraction(1, 1 << 64), Fraction(1, 1 << 40)
+
+
+class _Mixed(Exception):
+    """See `Answer`."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +34,12 @@ class Answer:
     """The exact gradient at one point.
 
     `kind` is "smooth", "kink", "jump" (the cost is discontinuous there, or, under "subgradient", smooth though its
-    samples are kinked: no gradient is held against it), "undefined" (not finite) or "unsettled" (it is a limit, which
-    could not be found). At a kink `gradient` follows the convention, and where all lie on one hyperplane `sides` are
-    the two one-sided gradients, or, under "subgradient", the ends of what the samples' own choices give. A gradient
-    that is a limit is known to within `blur`.
+    samples are kinked: no gradient is held against it), "undefined" (not finite), "unsettled" (it is a limit, which
+    could not be found) or "mixed" (the code branches on what ties, and what each sample adds is not known). At a kink
+    `gradient` follows the convention, and where all lie on one hyperplane `sides` are the two one-sided gradients, or,
+    under "subgradient", the ends of what the samples' own choices give. A gradient that is a limit is known to within
+    `blur`. `also` is what comes of a kink taken alone, where `gradient` takes it with what moves along the same line:
+    2 + 0 for 2 w + |w|, of which the whole has 1.
     """
 
     kind: str
@@ -41,6 +48,7 @@ class Answer:
     sides: tuple[tuple[Exact, ...], tuple[Exact, ...]] | None = None
     rational: bool = True
     blur: tuple[Exact, ...] = ()
+    also: tuple[Exact, ...] | None = None
 
 
 @dataclass
@@ -90,6 +98,8 @@ class Oracle:
             return self._at_kink(args, here, shapes, rational)
         except NoLimit as none:
             return Answer(none.kind, value)
+        except _Mixed:
+            return Answer("mixed", value)
 
     def _at_kink(self, args: Sequence[Any], here: _Walked, shapes: list[Any], rational: bool) -> Answer:
         value, tied = here.values[0], here.tied
@@ -121,11 +131,16 @@ class Oracle:
             return Answer("smooth", value, _parts(one, shapes), None, rational, _parts(both.blur, shapes))
         if self.kinks == "jax":
             return Answer("kink", value, self._jax(args), None, rational)
-        settled = walk(args, directions, settle)
+        settling = Settling()
+        settled = self._settled(args, directions, settling, walk)
         if single and not _between(settled.tangents[0], low, high, settled.blur):
             return Answer("jump", value)
         sides = (_parts(low, shapes), _parts(high, shapes)) if single else None
-        return Answer("kink", value, _parts(settled.tangents[0], shapes), sides, rational, _parts(settled.blur, shapes))
+        gradient, blur, also = settled.tangents[0], settled.blur, None
+        if settling.shared and self.kinks == "zero":
+            also = walk(args, directions, Settling(alone=True)).tangents[0]
+        alone = None if also is None or _within(also, gradient, blur) else _parts(also, shapes)
+        return Answer("kink", value, _parts(gradient, shapes), sides, rational, _parts(blur, shapes), alone)
 
     def _limits(self, args: Sequence[Any], directions: Sequence[Exact], both: _Walked, rests: bool) -> _Walked | None:
         """Limits in place of what was found at the tie, where that is not finite, or is not what is next to it."""
@@ -151,21 +166,56 @@ class Oracle:
     ) -> tuple[Exact, Exact]:
         """Of all gradients where each sample takes a side of its own of the one hyperplane, the two furthest apart."""
         ahead = _direction(one.num.size)
-        found = [one, other]
-        for way in (normal, ex.negative(normal)):
-            further = partial(settle, pick=partial(_furthest, way))
-            found.append(walk(args, [ahead, ex.negative(ahead)], further).tangents[0])
+        found, directions = [one, other], [ahead, ex.negative(ahead)]
+        for way in (Settling(furthest(normal)), Settling(furthest(ex.negative(normal)))):
+            found += self._settled(args, directions, way, walk).tangents[:1]
         found.sort(key=lambda end: ex.to_fractions(ex.total(ex.multiply(end, normal), (0,))).item())
         return found[0], found[-1]
+
+    def _settled(
+        self, args: Sequence[Any], directions: Sequence[Exact], way: Settling, walk: Callable[..., _Walked]
+    ) -> _Walked:
+        """The sides walked in step, or, where data decide what the code does, each alone."""
+        try:
+            return walk(args, directions, way)
+        except NotSupported as error:
+            found = self._parted(args, directions) if walk == self._walk else None
+            if found is None:
+                raise _Mixed from error
+            none = ex.zeros(())
+            return _Walked([], [found.settled(way.pick)], [], False, none, ex.zeros(found.rest[0].shape))
+
+    def _parted(self, args: Sequence[Any], directions: Sequence[Exact]) -> Parted | None:
+        """The gradients on both sides by the numbers that tie; None where these are not all that changes there."""
+        compared = []
+        for way in (None, *directions):
+            A = Duals(way, self.cost.context(self.limit))
+            self.cost.run(Walk([A]), args, inputs(args, self.cost.varying, self.wrt))
+            compared += A.compared
+        marks = Marks.of(compared)
+        if not 0 < len(marks.groups) <= MOST:
+            return None
+        count = sum(int(np.size(args[i])) for i in self.wrt)
+        tangents = []
+        for way in directions:
+            steps = ex.matmul(way.moved(way.num[None]), marks.columns())
+            along = ex.concatenate([way, steps.moved(steps.num[0])], 0)
+            A = Lanes(along, self.cost.context(self.limit), marks=marks, parameters=count)
+            given = inputs(args, self.cost.varying, self.wrt, more=len(marks.groups))
+            if any(A.marked(d) is not d for (d,) in given if isinstance(d, Dual)):
+                return None  # a parameter: all of the cost goes along it
+            (out,), *_ = self.cost.run(Walk([A]), args, given)
+            moved = None if isinstance(out, Truth) else out.tangent
+            tangents.append(ex.zeros((count + len(marks.groups),)) if moved is None else _column(moved))
+        found = Parted.of(marks, tangents, count)
+        return found if _within(*found.rest, ex.zeros(found.rest[0].shape)) else None
 
     def _smooth_elsewhere(self, args: Sequence[Any], both: _Walked, walk: Callable[..., _Walked]) -> bool:
         gradient = both.tangents[0]
         found = walk(args, [_direction(gradient.num.size, seed=1)])
         return _within(found.tangents[0], gradient, ex.add(found.blur, both.blur))
 
-    def _beside(
-        self, args: Sequence[Any], directions: Sequence[Exact], settle: Callable[..., Sides] | None = None
-    ) -> _Walked:
+    def _beside(self, args: Sequence[Any], directions: Sequence[Exact], settle: Settling | None = None) -> _Walked:
         """What `_walk` gives at the tie, as limits of what it gives next to it.
 
         Raises:
@@ -190,19 +240,26 @@ class Oracle:
         self,
         args: Sequence[Any],
         directions: Sequence[Exact | None],
-        settle: Callable[..., Sides] | None = None,
+        settle: Settling | None = None,
         listener: Callable[[Meeting], None] | None = None,
         step: Fraction | None = None,
     ) -> _Walked:
         """On the sides that the directions say; so far along them where there is a `step`."""
         ways: Sequence[Exact | None] = directions if step is None else [None] * len(directions)
         if settle is not None and step is not None:
-            settle = partial(settle, step=step)
+            settle.step = step
         sides = [Duals(way, self.cost.context(self.limit, listener)) for way in ways]
         given = inputs(args, self.cost.varying, self.wrt, len(sides))
         if step is not None:
             given = self._moved(given, args, [_times(d, step) for d in directions if d is not None])
-        outs = self.cost.run(Walk(sides, settle), args, given)
+        try:
+            outs = self.cost.run(Walk(sides, settle), args, given)
+        except NotSupported:
+            if settle is not None or len(sides) == 1:
+                raise
+            # what data decide is walked one way on each side
+            alone = [self.cost.run(Walk([A]), args, [v[i : i + 1] for v in given]) for i, A in enumerate(sides)]
+            outs = [sum(column, ()) for column in zip(*alone, strict=True)]
         out = outs[0]
         shape = out[0].shape
         if math.prod(shape) != 1 or len(outs) != 1:
@@ -238,10 +295,13 @@ class Oracle:
         return tuple(side[0].value for side in outs)
 
 
-def inputs(args: Sequence[Any], varying: Sequence[int], wrt: Sequence[int], sides: int = 1) -> list[Sides]:
-    """Duals of the varying arguments, with one tangent a scalar of the `wrt` among them."""
-    total = sum(int(np.size(args[i])) for i in wrt)
-    eye = np.eye(total, dtype=np.int64)
+def inputs(
+    args: Sequence[Any], varying: Sequence[int], wrt: Sequence[int], sides: int = 1, more: int = 0
+) -> list[Sides]:
+    """Duals of the varying arguments, with one tangent a scalar of the `wrt` among them, and so many `more`."""
+    count = sum(int(np.size(args[i])) for i in wrt)
+    total = count + more
+    eye = np.eye(total, count, dtype=np.int64)
     found: list[Sides] = []
     offsets = {}
     offset = 0
@@ -287,66 +347,6 @@ def compares(program: Program, args: Sequence[Any], place: int, limit: float = 5
     return bool(met)
 
 
-def settle(sides: Sides, pick: Callable[[Exact, Exact], Exact] | None = None, step: Fraction | None = None) -> Sides:
-    """Where both sides have one value and two derivatives, the point of the segment between these nearest to zero, or
-    what `pick` makes of the two. So far from the tie as `step`, values are one that are no further apart than these
-    derivatives explain."""
-    if len(sides) != 2 or isinstance(sides[0], Truth):
-        return sides
-    a, b = sides
-    if a is b or (a.tangent is None and b.tangent is None):
-        return sides
-    lead = (a.tangent if a.tangent is not None else b.tangent).num.shape[0]
-    left = a.tangent if a.tangent is not None else ex.zeros((lead, *a.shape))
-    right = b.tangent if b.tangent is not None else ex.zeros((lead, *b.shape))
-    _, equal = ex.compare(a.value, b.value)
-    if step is not None:
-        slopes = ex.total(ex.add(_size(left), _size(right)), (0,))
-        apart, _ = ex.compare(_size(ex.subtract(a.value, b.value)), ex.multiply(slopes, ex.from_fraction(2 * step)))
-        equal = ~apart
-    _, agree = ex.compare(left, right)
-    kinked = equal & ~np.all(agree, axis=0)
-    if not kinked.any():
-        return sides
-    places = np.flatnonzero(kinked.reshape(-1))
-    settled = (pick or _nearest_zero)(ex.take(left, places, 1), ex.take(right, places, 1))
-    index = np.arange(kinked.size)
-    index[places] = kinked.size + np.arange(len(places))
-    index = index.reshape(kinked.shape)
-
-    def replaced(tangent: Exact) -> Exact:
-        flat = tangent.moved(tangent.num.reshape(lead, -1))
-        return ex.take(ex.concatenate([flat, settled], 1), index, 1)
-
-    return (Dual(a.value, replaced(left), a.depends), Dual(b.value, replaced(right), b.depends))
-
-
-def _nearest_zero(a: Exact, b: Exact) -> Exact:
-    """Column by column, the point a + t (b - a), 0 <= t <= 1, nearest to zero: t = -a.(b - a) / |b - a|^2 within."""
-    step = ex.subtract(b, a)
-    along = ex.negative(ex.total(ex.multiply(a, step), (0,)))
-    length = ex.total(ex.multiply(step, step), (0,))
-    ahead, _ = ex.compare(along, ex.zeros(along.shape))
-    short, _ = ex.compare(length, along)
-    nearest = ex.where(ahead, b, a)
-    within = np.flatnonzero(ahead & short)
-    if not within.size:
-        return nearest
-    t = ex.divide(ex.take(along, within), ex.take(length, within))
-    inner = ex.add(ex.take(a, within, 1), ex.multiply(ex.take(step, within, 1), t))
-    index = np.arange(along.num.size)
-    index[within] = along.num.size + np.arange(within.size)
-    return ex.take(ex.concatenate([nearest, inner], 1), index, 1)
-
-
-def _furthest(way: Exact, a: Exact, b: Exact) -> Exact:
-    """Column by column, that of the two which goes further along `way`."""
-    column = way.moved(way.num.reshape(-1, 1))
-    ours, theirs = (ex.total(ex.multiply(end, column), (0,)) for end in (a, b))
-    further, _ = ex.compare(theirs, ours)
-    return ex.where(further, b, a)
-
-
 def _direction(count: int, seed: int = 0) -> Exact:
     rng = np.random.default_rng([seed, count])
     return Exact(
@@ -358,10 +358,6 @@ def _times(direction: Exact, step: Fraction) -> Exact:
     """A step whose longest entry is that."""
     longest = int(np.abs(direction.num).max(initial=1))
     return ex.multiply(direction, ex.from_fraction(step / longest))
-
-
-def _size(a: Exact) -> Exact:
-    return a.moved(abs(a.num))
 
 
 def _column(tangent: Exact) -> Exact:
@@ -380,14 +376,14 @@ def _parts(gradient: Exact, shapes: Sequence[tuple[int, ...]]) -> tuple[Exact, .
 def _within(a: Exact, b: Exact, blur: Exact) -> bool:
     """Whether they are the same, but for that."""
     _, equal = ex.compare(a, b)
-    apart, _ = ex.compare(_size(ex.subtract(a, b)), blur)
+    apart, _ = ex.compare(ex.magnitude(ex.subtract(a, b)), blur)
     return bool(np.all(equal | ~apart))
 
 
 def _close(a: Exact, b: Exact) -> bool:
     """Whether each entry of b is that of a but for what so small a step explains."""
-    room = ex.add(ex.multiply(_size(a), ex.from_fraction(_NEARLY)), ex.from_fraction(NOISE))
-    apart, _ = ex.compare(_size(ex.subtract(a, b)), room)
+    room = ex.add(ex.multiply(ex.magnitude(a), ex.from_fraction(_NEARLY)), ex.from_fraction(NOISE))
+    apart, _ = ex.compare(ex.magnitude(ex.subtract(a, b)), room)
     return not np.any(apart)
 
 

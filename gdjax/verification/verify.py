@@ -170,6 +170,9 @@ def _judge_coverage(check: Check) -> None:
     if check.formula.way == "opaque":
         text = f"the gradient does not trace ({check.formula.why}): judged by the cost's branches"
         check.findings.append(Finding("coverage", "note", text))
+    for site, why in check.left.ties().items():
+        text = f"cost: {site} was a tie only at inputs that were left out: {why}"
+        check.findings.append(Finding("coverage", "inconclusive", text))
     for coverage in check.coverage:
         if coverage.program.way == "opaque":
             continue

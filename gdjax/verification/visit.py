@@ -46,7 +46,7 @@ class Visit:
         if answer is None:
             self._skip("laborious")
             return None
-        if answer.kind in ("undefined", "unsettled", "jump") or (
+        if answer.kind in ("undefined", "unsettled", "jump", "mixed") or (
             check.kinks == "subgradient" and answer.kind == "kink" and answer.sides is None
         ):
             self._skip(answer.kind)

@@ -19,6 +19,9 @@ from gdjax.verification.work import Work
 
 Number = Any
 
+# A number on each side of a point.
+Sides = tuple[Any, ...]
+
 
 class Uninterpreted(Exception):
     """A function cannot be interpreted at some input; the message says why."""

@@ -43,8 +43,9 @@ class Dual:
 class Duals:
     """The arithmetic of duals on one side of a point: `direction` (a component a parameter) says which side.
 
-    `tied` are the slopes of what tied. `rests` says that derivatives of first order may not tell what is next to the
-    point: something that is not linear tied with a slope of 0, or a function with an infinite slope was met by one.
+    `tied` are the slopes of what tied, `compared` is what it was. `rests` says that derivatives of first order may not
+    tell what is next to the point: something that is not linear tied with a slope of 0, or a function with an infinite
+    slope was met by one.
     """
 
     direction: Exact | None = None
@@ -52,6 +53,7 @@ class Duals:
     tied: list[Array] = field(default_factory=list)
     rests: bool = False
     curved: bool = False
+    compared: list[tuple[Dual, Dual, Array]] = field(default_factory=list)
 
     @property
     def constants(self) -> Hashable:
@@ -148,6 +150,7 @@ class Duals:
                 if moving.any():
                     rows = difference.tangent.num.reshape(difference.tangent.num.shape[0], -1)[:, moving.reshape(-1)]
                     self.tied.append(rows)
+                    self.compared.append((a, b, moving))
                     if self.direction is not None:
                         along = _along(difference.tangent, self.direction)
                         sign = np.asarray(along.num > 0, bool)
@@ -259,10 +262,10 @@ def _power(x: Any, p: Any) -> Any:
 def _scaled(a: Dual, factor: Exact) -> Exact | None:
     if a.tangent is None:
         return None
-    return ex.scale(_padded(a.tangent, len(factor.shape)), factor)
+    return ex.scale(padded(a.tangent, len(factor.shape)), factor)
 
 
-def _padded(tangent: Exact, rank: int) -> Exact:
+def padded(tangent: Exact, rank: int) -> Exact:
     """Room for broadcasting behind the leading axis."""
     missing = rank - (tangent.num.ndim - 1)
     if missing <= 0:
@@ -275,13 +278,13 @@ def _sum(a: Exact | None, b: Exact | None, shape: tuple[int, ...]) -> Exact | No
     if a is None or b is None:
         one = a if b is None else b
         return None if one is None else _spread(one, shape)
-    return ex.add(_padded(a, len(shape)), _padded(b, len(shape)))
+    return ex.add(padded(a, len(shape)), padded(b, len(shape)))
 
 
 def _spread(tangent: Exact, shape: tuple[int, ...]) -> Exact:
     if tangent.num.shape[1:] == shape:
         return tangent
-    tangent = _padded(tangent, len(shape))
+    tangent = padded(tangent, len(shape))
     return tangent.moved(np.broadcast_to(tangent.num, (tangent.num.shape[0], *shape)))
 
 

@@ -326,6 +326,10 @@ def negative(a: Exact) -> Exact:
     return a.moved(-a.num)
 
 
+def magnitude(a: Exact) -> Exact:
+    return a.moved(abs(a.num))
+
+
 def multiply(a: Exact, b: Exact) -> Exact:
     a, b = _alike(a, b)
     if a.mp:

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from gdjax.verification.numbers.arithmetic import NotSupported, Truth, moved
+from gdjax.verification.numbers.arithmetic import NotSupported, Sides, Truth, moved
 from gdjax.verification.programs.casting import dtype_of_function, dtype_of_ufunc, mapped, plain
-from gdjax.verification.programs.interpreter import Sides, Walk
+from gdjax.verification.programs.interpreter import Walk
 from gdjax.verification.programs.primitives import number, truth
 from gdjax.verification.programs.ufuncs import OF_SCIPY, PRIMITIVES
 
@@ -215,6 +215,8 @@ class Duck(NDArrayOperatorsMixin):
     def __getitem__(self, key: Any) -> Duck:
         keys = _keys(self.walk, key)
         if len(keys) > 1:
+            if any(isinstance(k, Duck) and k.dtype == bool for k in (key if isinstance(key, tuple) else (key,))):
+                raise NotSupported("a mask at a kink")  # what one picks is not what the other does
             return self.moved([partial(_picked, key=k) for k in keys])
         (key,) = keys
         parts = key if isinstance(key, tuple) else (key,)

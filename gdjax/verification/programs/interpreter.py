@@ -7,25 +7,23 @@ derivatives do not, the point is a kink, and `settle` picks what the convention 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from gdjax.verification.numbers.arithmetic import Arithmetic, NotSupported, Truth
+from gdjax.verification.numbers.arithmetic import Arithmetic, NotSupported, Sides, Truth
+from gdjax.verification.numbers.settling import Settling
 from gdjax.verification.programs.primitives import MIXING, RULES, SIDELESS, number, truth
 from gdjax.verification.programs.sites import sites
 from gdjax.verification.programs.steps import NESTED, Step, live
 from gdjax.verification.work import OPERATION
 
-Sides = tuple[Any, ...]
-Settle = Callable[[Sides], Sides]
-
 
 class Walk:
     """One walk: the sides' number systems, the kink convention, and what `dtype` NumPy code is told its floats have."""
 
-    def __init__(self, sides: Sequence[Arithmetic], settle: Settle | None = None) -> None:
+    def __init__(self, sides: Sequence[Arithmetic], settle: Settling | None = None) -> None:
         self.sides = tuple(sides)
         self.dtype: Any = np.dtype(np.float64)
         self.settle = settle
@@ -56,6 +54,8 @@ class Walk:
             return [(r,) for r in result] if isinstance(result, list) else (result,)
         if self.settle is not None and name in MIXING:
             args = tuple(self.settle(a) for a in args)
+        elif self.settle is not None and name in ("add", "add_any", "sub"):
+            args = self.settle.joined(*args)
         alike = name in SIDELESS and all(a[0] is b for a in args for b in a[1:])
         results: list[Any] = []
         for i, A in enumerate(self.sides):

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from gdjax.verification.inputs.sizes import Spec
-from gdjax.verification.numbers.arithmetic import Context, Meeting, NotSupported, Opaque, OutOfRange, OutOfWork
+from gdjax.verification.numbers.arithmetic import Context, Meeting, NotSupported, Opaque, OutOfRange, OutOfWork, Sides
 from gdjax.verification.numbers.exact import Array
 from gdjax.verification.programs import functions  # noqa: F401 - ducks answer them
 from gdjax.verification.programs.duck import Duck
-from gdjax.verification.programs.interpreter import Sides, Walk
+from gdjax.verification.programs.interpreter import Walk
 from gdjax.verification.programs.sites import sites
 from gdjax.verification.programs.steps import live, size
 from gdjax.verification.programs.symbolic import Symbolic

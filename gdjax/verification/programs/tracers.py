@@ -19,6 +19,7 @@ from gdjax.verification.numbers.arithmetic import (
     Doubtful,
     NotSupported,
     Opaque,
+    Sides,
     Truth,
     Uninterpreted,
     positions,
@@ -26,7 +27,7 @@ from gdjax.verification.numbers.arithmetic import (
 from gdjax.verification.numbers.exact import Array
 from gdjax.verification.numbers.running import Running, RunningErrors, running_inputs
 from gdjax.verification.programs.duck import Duck
-from gdjax.verification.programs.interpreter import Sides, Walk
+from gdjax.verification.programs.interpreter import Walk
 from gdjax.verification.programs.program import Program, signature
 
 
