@@ -33,3 +33,5 @@ CALL = 1e-3
 # What each equation adds where there are many, as of loops that Python unrolls: to a trace, and to its compilation.
 MANY = 100
 TRACED, COMPILED = 0.1e-3, 2e-3
+# What each equation takes of NumPy code that is traced by its decisions.
+RETRACED = 0.4e-3

@@ -29,6 +29,8 @@ from gdjax.verification.numbers.running import Running, RunningErrors, running_i
 from gdjax.verification.programs.duck import Duck
 from gdjax.verification.programs.interpreter import Walk
 from gdjax.verification.programs.program import Program, signature
+from gdjax.verification.programs.steps import size
+from gdjax.verification.work import RETRACED
 
 
 @dataclass
@@ -211,6 +213,7 @@ class Decided(Program):
     def __init__(self, cost: Program, wrt: Sequence[int], dtype: Any) -> None:
         super().__init__(cost.function, cost.varying, cost.wide, cost.work)
         self.cost, self.wrt, self.dtype = cost, tuple(wrt), dtype
+        self._latest: tuple[tuple[Any, ...], Any] = (), None
 
     def traces(self, args: Sequence[Any]) -> bool:
         """Whether it can be traced, doubts aside."""
@@ -220,6 +223,12 @@ class Decided(Program):
             return True
 
     def trace(self, args: Sequence[Any]) -> Any:
+        at = signature(args), *(np.asarray(args[i]).tobytes() for i in self.varying)
+        if self._latest[0] != at:
+            self._latest = at, self._traced(args)
+        return self._latest[1]
+
+    def _traced(self, args: Sequence[Any]) -> Any:
         import jax
 
         floats = Decisions(self.dtype, context=self.cost.context(math.inf))
@@ -232,7 +241,9 @@ class Decided(Program):
         key = signature(args), tuple(decision.tobytes() for decision in floats.decisions)
         if key not in self._traces:
             gradient = jax.grad(as_jax(self.function, self.varying, floats.decisions), self.wrt)
-            self._traces[key] = Program(gradient, self.varying, self.wide, self.work).trace(args)
+            traced = Program(gradient, self.varying, self.wide, self.work).trace(args)
+            self.work.add(RETRACED * (0 if traced is None else size(traced)))
+            self._traces[key] = traced
         return self._traces[key]
 
     def run(self, walk: Walk, args: Sequence[Any], inputs: Sequence[Sides]) -> list[Sides]:
