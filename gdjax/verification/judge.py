@@ -50,8 +50,8 @@ def expected(
     known to within a blur, the point of that next to them."""
     if any(np.any(b.num != 0) for b in answer.blur):
         answer = replace(answer, gradient=_next_to(answer, outputs))
-    if answer.also is not None and _far(outputs, answer.also) < _far(outputs, answer.gradient):
-        return answer.also
+    if answer.also:
+        return min((answer.gradient, *answer.also), key=lambda gradient: _far(outputs, gradient))
     if kinks != "subgradient" or answer.kind != "kink" or answer.sides is None:
         return answer.gradient
     low = [f for part in answer.sides[0] for f in ex.to_fractions(part).reshape(-1)]

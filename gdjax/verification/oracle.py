@@ -13,7 +13,7 @@ import numpy as np
 from gdjax.errors import UsageError
 from gdjax.verification.numbers import exact as ex
 from gdjax.verification.numbers.arithmetic import Meeting, NotSupported, Sides, Truth
-from gdjax.verification.numbers.dual import Dual, Duals
+from gdjax.verification.numbers.dual import Compared, Dual, Duals
 from gdjax.verification.numbers.exact import Array, Exact
 from gdjax.verification.numbers.lanes import MOST, Lanes, Marks, Parted
 from gdjax.verification.numbers.limits import NOISE, NoLimit, limit
@@ -33,13 +33,13 @@ class _Mixed(Exception):
 class Answer:
     """The exact gradient at one point.
 
-    `kind` is "smooth", "kink", "jump" (the cost is discontinuous there, or, under "subgradient", smooth though its
-    samples are kinked: no gradient is held against it), "undefined" (not finite), "unsettled" (it is a limit, which
+    `kind` is "smooth", "kink", "jump" (the cost is discontinuous there, or smooth though its samples are kinked, or
+    these lie on one line: no gradient is held against it), "undefined" (not finite), "unsettled" (it is a limit, which
     could not be found) or "mixed" (the code branches on what ties, and what each sample adds is not known). At a kink
     `gradient` follows the convention, and where all lie on one hyperplane `sides` are the two one-sided gradients, or,
     under "subgradient", the ends of what the samples' own choices give. A gradient that is a limit is known to within
-    `blur`. `also` is what comes of a kink taken alone, where `gradient` takes it with what moves along the same line:
-    2 + 0 for 2 w + |w|, of which the whole has 1.
+    `blur`. `also` are other readings: a kink taken alone, where `gradient` takes it with what moves along the same
+    line, gives 2 + 0 for 2 w + |w|, of which the whole has 1.
     """
 
     kind: str
@@ -48,7 +48,7 @@ class Answer:
     sides: tuple[tuple[Exact, ...], tuple[Exact, ...]] | None = None
     rational: bool = True
     blur: tuple[Exact, ...] = ()
-    also: tuple[Exact, ...] | None = None
+    also: tuple[tuple[Exact, ...], ...] = ()
 
 
 @dataclass
@@ -62,6 +62,7 @@ class _Walked:
     rests: bool
     off: Exact
     blur: Exact
+    also: list[Exact] = field(default_factory=list)
 
     @property
     def finite(self) -> bool:
@@ -126,7 +127,7 @@ class Oracle:
             low, high = self._ends(args, Exact(tied[0][:, 0]) if tied else ahead, one, other, walk)
         if smooth:
             # kinks of samples may cancel in the sum: what each chooses is then no derivative, and not wrong
-            if not _within(low, high, both.blur):
+            if not _within(low, high, both.blur) or (beside is None and self._cancels(args, directions, one)):
                 return Answer("jump", value)
             return Answer("smooth", value, _parts(one, shapes), None, rational, _parts(both.blur, shapes))
         if self.kinks == "jax":
@@ -136,11 +137,16 @@ class Oracle:
         if single and not _between(settled.tangents[0], low, high, settled.blur):
             return Answer("jump", value)
         sides = (_parts(low, shapes), _parts(high, shapes)) if single else None
-        gradient, blur, also = settled.tangents[0], settled.blur, None
+        gradient, blur, also = settled.tangents[0], settled.blur, settled.also
         if settling.shared and self.kinks == "zero":
-            also = walk(args, directions, Settling(alone=True)).tangents[0]
-        alone = None if also is None or _within(also, gradient, blur) else _parts(also, shapes)
-        return Answer("kink", value, _parts(gradient, shapes), sides, rational, _parts(blur, shapes), alone)
+            also = [walk(args, directions, Settling(apart=apart)).tangents[0] for apart in ("all", "sums")]
+            if single and not _between(also[0], low, high, blur):
+                if _within(also[1], gradient, blur):
+                    return Answer("jump", value)  # of samples that lie on one line
+                del also[0]
+        also = [g for g in also if not (_within(g, gradient, blur) or (single and not _between(g, low, high, blur)))]
+        others = tuple(_parts(g, shapes) for g in also) if self.kinks == "zero" else ()
+        return Answer("kink", value, _parts(gradient, shapes), sides, rational, _parts(blur, shapes), others)
 
     def _limits(self, args: Sequence[Any], directions: Sequence[Exact], both: _Walked, rests: bool) -> _Walked | None:
         """Limits in place of what was found at the tie, where that is not finite, or is not what is next to it."""
@@ -167,8 +173,9 @@ class Oracle:
         """Of all gradients where each sample takes a side of its own of the one hyperplane, the two furthest apart."""
         ahead = _direction(one.num.size)
         found, directions = [one, other], [ahead, ex.negative(ahead)]
-        for way in (Settling(furthest(normal)), Settling(furthest(ex.negative(normal)))):
-            found += self._settled(args, directions, way, walk).tangents[:1]
+        for way in (normal, ex.negative(normal)):
+            for joins in (True, False):  # what is added may be turned round later
+                found += self._settled(args, directions, Settling(furthest(way), joins=joins), walk).tangents[:1]
         found.sort(key=lambda end: ex.to_fractions(ex.total(ex.multiply(end, normal), (0,))).item())
         return found[0], found[-1]
 
@@ -182,18 +189,19 @@ class Oracle:
             found = self._parted(args, directions) if walk == self._walk else None
             if found is None:
                 raise _Mixed from error
-            none = ex.zeros(())
-            return _Walked([], [found.settled(way.pick)], [], False, none, ex.zeros(found.rest[0].shape))
+            picked = found.settled(way.pick)
+            sides = [found.settled(pick) for pick in (lambda a, b: a, lambda a, b: b)] if found.doubts else []
+            return _Walked([], [picked], [], False, ex.zeros(()), ex.zeros(picked.shape), sides)
 
     def _parted(self, args: Sequence[Any], directions: Sequence[Exact]) -> Parted | None:
         """The gradients on both sides by the numbers that tie; None where these are not all that changes there."""
-        compared = []
+        runs: list[list[Compared]] = []
         for way in (None, *directions):
-            A = Duals(way, self.cost.context(self.limit))
+            runs.append([])
+            A = Duals(way, self.cost.context(self.limit), compared=runs[-1])
             self.cost.run(Walk([A]), args, inputs(args, self.cost.varying, self.wrt))
-            compared += A.compared
-        marks = Marks.of(compared)
-        if not 0 < len(marks.groups) <= MOST:
+        marks = Marks.of([one for run in runs for one in run])
+        if not 0 < len(marks.groups) <= MOST or not all(map(marks.alone, runs)):
             return None
         count = sum(int(np.size(args[i])) for i in self.wrt)
         tangents = []
@@ -208,7 +216,19 @@ class Oracle:
             moved = None if isinstance(out, Truth) else out.tangent
             tangents.append(ex.zeros((count + len(marks.groups),)) if moved is None else _column(moved))
         found = Parted.of(marks, tangents, count)
-        return found if _within(*found.rest, ex.zeros(found.rest[0].shape)) else None
+        if found is None or found.doubts > 1 or not _within(*found.rest, ex.zeros(found.rest[0].shape)):
+            return None
+        return found
+
+    def _cancels(self, args: Sequence[Any], directions: Sequence[Exact], gradient: Exact) -> bool:
+        """Whether what the convention makes of each sample is not the derivative of a cost that has one."""
+        if self.kinks != "zero":
+            return False
+        try:
+            found = self._settled(args, directions, Settling(), self._walk).tangents[0]
+        except _Mixed:
+            return False
+        return not _within(found, gradient, ex.zeros(gradient.shape))
 
     def _smooth_elsewhere(self, args: Sequence[Any], both: _Walked, walk: Callable[..., _Walked]) -> bool:
         gradient = both.tangents[0]

@@ -13,6 +13,8 @@ import gdjax
 from gdjax.verification.numbers import exact as ex
 from gdjax.verification.oracle import Oracle
 from gdjax.verification.programs.program import Program
+from gdjax.verification.telling import failure
+from gdjax.verification.work import Hung
 
 rng = np.random.default_rng(5)
 EXAMPLE = (np.array([0.5, -1.0]), 0.25, rng.integers(-4, 5, (4, 2)) / 2, rng.integers(-4, 5, 4) / 2)
@@ -75,6 +77,16 @@ def by_a_branch(w: Any, b: Any, X: Any, y: Any) -> Any:
     return total / len(y)
 
 
+def by_the_negative(w: Any, b: Any, X: Any, y: Any) -> Any:
+    total = 0.0
+    for i in range(len(y)):
+        if -(X[i] @ w) - b < 0:
+            total += (y[i] - (X[i] @ w + b)) ** 2
+        else:
+            total += y[i] ** 2
+    return total / len(y)
+
+
 def by_a_mask(w: Any, b: Any, X: Any, y: Any) -> Any:
     z = X @ w + b
     gate = z > 0
@@ -89,7 +101,8 @@ def in_plain_python(w: Any, b: Any, X: Any, y: Any) -> Any:
 
 
 SPELLED = [
-    in_an_array, in_a_loop, in_a_loop_of_jax, by_halves, by_max, by_a_branch, by_a_mask, in_plain_python,
+    in_an_array, in_a_loop, in_a_loop_of_jax, by_halves, by_max, by_a_branch, by_the_negative, by_a_mask,
+    in_plain_python,
 ]  # fmt: skip
 
 
@@ -114,6 +127,27 @@ def test_each_sample_has_its_own_kink(cost: Callable[..., Any]) -> None:
         manual = gradient(*args)
         for part, exact in zip(manual, found.gradient, strict=True):
             np.testing.assert_allclose(ex.to_float(exact), part, rtol=1e-14, atol=1e-14)
+
+
+@pytest.mark.parametrize("wider", [max, lambda a, b: b if a < b else a], ids=["max", "branch"])
+def test_of_two_numbers_that_tie_both_count(wider: Any) -> None:
+    """As for NumPy's maximum: of the slopes' segment the point nearest to 0."""
+
+    def answer(larger: Any) -> Any:
+        def cost(w: Any, X: Any, Z: Any) -> Any:
+            total = 0.0
+            for x, z in zip(X, Z, strict=True):
+                total += (larger(x @ w, z @ w + w[0]) - 2.0) ** 2
+            return total
+
+        oracle = Oracle(Program(cost, (0, 1, 2)), (0,))
+        X, Z = np.array([[1.0, 2.0], [3.0, 0.0], [0.5, 3.0]]), np.array([[1.0, 1.0], [3.0, -2.0], [1.5, 2.0]])
+        oracle((np.array([0.5, 0.25]), X, Z))
+        return oracle((np.array([1.0, 1.0]), X, Z))
+
+    ours, numpys = answer(wider), answer(np.maximum)
+    assert ours.kind == numpys.kind == "kink"
+    np.testing.assert_array_equal(ex.to_float(ours.gradient[0]), ex.to_float(numpys.gradient[0]))
 
 
 def lasso(xp: Any) -> Any:
@@ -173,3 +207,64 @@ def test_a_branch_on_a_parameter_is_left_out_and_told() -> None:
     report = gdjax.verify(cost, slope, (0.5, np.array([1.0, -2.0])), wrt=(0,), seconds=0.5)
     assert report.verdict == "inconclusive"
     assert "the code branches there on what ties" in str(report)
+
+
+def hinge_by_a_mask(w: Any, b: Any, X: Any, y: Any) -> Any:
+    margin = y * (X @ w + b)
+    return np.sum(1 - margin[margin < 1]) / len(y)
+
+
+@pytest.mark.parametrize(
+    ("cost", "args", "kind"),
+    [
+        # the twin of a tied row, whose margin is the negative of that
+        (hinge_by_a_mask, (np.zeros(1), 1.0, np.array([[3.5], [3.5]]), np.array([1.0, -1.0])), "mixed"),
+        # rows that tie together, on opposite sides
+        (by_max, (np.array([1.0, -1.0]), 0.0, np.array([[2.0, 2.0], [-2.0, -2.0]]), np.array([1.0, -0.5])), "kink"),
+        (in_a_loop, (np.array([0.0]), 0.0, np.array([[2.0], [2.0]]), np.array([1.0, -0.5])), "kink"),
+    ],
+)
+def test_samples_on_one_line_are_told_apart_or_left_out(cost: Any, args: Any, kind: str) -> None:
+    found = Oracle(Program(cost, (0, 1, 2, 3)), (0, 1))(tuple(map(np.asarray, args)))
+    assert found.kind == kind
+    if kind == "kink":
+        for part, exact in zip(gradient(*args), found.gradient, strict=True):
+            np.testing.assert_allclose(ex.to_float(exact), part, atol=1e-15)
+
+
+@pytest.mark.parametrize("cost", [by_max, in_a_loop])
+def test_rows_that_tie_on_opposite_sides_are_left_out(cost: Any) -> None:
+    """Without a bias their lines are one."""
+    X, y = np.array([[2.0, 2.0], [-2.0, -2.0]]), np.array([1.0, -0.5])
+    oracle = Oracle(Program(lambda w, X, y: cost(w, 0.0, X, y), (0, 1, 2)), (0,))
+    oracle((np.array([0.5, 0.25]), X, y))
+    assert oracle((np.array([1.0, -1.0]), X, y)).kind in ("mixed", "jump")
+
+
+@pytest.mark.parametrize("xp", [np, jnp])
+def test_a_smooth_loss_beside_a_penalty_stays_smooth(xp: Any) -> None:
+    """What ties inside of logaddexp is no kink, and the penalty's is."""
+
+    def cost(w: Any, x: Any, y: Any) -> Any:
+        return xp.mean(xp.logaddexp(0.0, -y * (x * w))) + 0.25 * abs(w)
+
+    def right(w: Any, x: Any, y: Any) -> Any:
+        return (np.mean(-y * x / (1 + np.exp(y * (x * w)))) + 0.25 * np.sign(w),)
+
+    def dropped(w: Any, x: Any, y: Any) -> Any:
+        return (np.where(w == 0, 0.0, right(w, x, y)[0]),)
+
+    args = (0.5, rng.integers(-4, 5, 5) / 4, np.array([1.0, -1.0, 1.0, 1.0, -1.0]))
+    for manual, verdict in ((right, "pass"), (dropped, "fail")):
+        report = gdjax.verify(cost, manual, args, wrt=(0,), domain={2: "sign"}, seconds=1.0)
+        assert report.verdict == verdict, str(report)
+
+
+def test_what_failed_stays_a_failure_when_telling_it_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hangs(*args: Any) -> Any:
+        raise Hung
+
+    monkeypatch.setattr(failure, "term", hangs)
+    report = gdjax.verify(in_an_array, open_at_zero, EXAMPLE, shapes=SHAPES, seconds=0.5)
+    assert report.verdict == "fail"
+    assert "the gradient is wrong at" in str(report)

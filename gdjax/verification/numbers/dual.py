@@ -23,11 +23,12 @@ from gdjax.verification.numbers.transcendental import FUNCTIONS, within_reach
 
 @dataclass(frozen=True, slots=True)
 class Dual:
-    """`tangent` has the parameters as its leading axis; None is zero."""
+    """`tangent` has the parameters as its leading axis; None is zero. `whole` says that it is a sum, up to a factor."""
 
     value: Exact
     tangent: Exact | None = None
     depends: bool = False
+    whole: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -39,11 +40,22 @@ class Dual:
         return self.value.price + (0.0 if self.tangent is None else self.tangent.price)
 
 
+@dataclass(frozen=True)
+class Compared:
+    """Two numbers that were compared, and which entries tied and move apart."""
+
+    a: Dual
+    b: Dual
+    tied: Array
+    site: str
+
+
 @dataclass
 class Duals:
     """The arithmetic of duals on one side of a point: `direction` (a component a parameter) says which side.
 
-    `tied` are the slopes of what tied, `compared` is what it was. `rests` says that derivatives of first order may not
+    `tied` are the slopes of what tied; `compared`, if it is a list, takes all down that is. `rests` says that
+    derivatives of first order may not
     tell what is next to the point: something that is not linear tied with a slope of 0, or a function with an infinite
     slope was met by one.
     """
@@ -53,7 +65,7 @@ class Duals:
     tied: list[Array] = field(default_factory=list)
     rests: bool = False
     curved: bool = False
-    compared: list[tuple[Dual, Dual, Array]] = field(default_factory=list)
+    compared: list[Compared] | None = None
 
     @property
     def constants(self) -> Hashable:
@@ -69,12 +81,13 @@ class Duals:
         return Dual(ex.add(a.value, b.value), _plus(a, b), a.depends or b.depends)
 
     def neg(self, a: Dual) -> Dual:
-        return Dual(ex.negative(a.value), None if a.tangent is None else ex.negative(a.tangent), a.depends)
+        return Dual(ex.negative(a.value), None if a.tangent is None else ex.negative(a.tangent), a.depends, a.whole)
 
     def mul(self, a: Dual, b: Dual) -> Dual:
         value = ex.multiply(a.value, b.value)
         self.curved |= a.tangent is not None and b.tangent is not None
-        return Dual(value, _sum(_scaled(a, b.value), _scaled(b, a.value), value.shape), a.depends or b.depends)
+        whole = (a.whole and b.tangent is None) or (b.whole and a.tangent is None)
+        return Dual(value, _sum(_scaled(a, b.value), _scaled(b, a.value), value.shape), a.depends or b.depends, whole)
 
     def div(self, a: Dual, b: Dual) -> Dual:
         if a.tangent is None and b.tangent is None:
@@ -83,7 +96,8 @@ class Duals:
         inverse = ex.divide(ex.from_fraction(1), b.value)
         value = ex.multiply(a.value, inverse)
         minus = None if b.tangent is None else _scaled(b, ex.negative(ex.multiply(value, inverse)))
-        return Dual(value, _sum(_scaled(a, inverse), minus, value.shape), a.depends or b.depends)
+        whole = a.whole and minus is None
+        return Dual(value, _sum(_scaled(a, inverse), minus, value.shape), a.depends or b.depends, whole)
 
     def power(self, a: Dual, b: Dual) -> Dual:
         exponents = ex.to_fractions(b.value).reshape(-1)
@@ -142,6 +156,7 @@ class Duals:
         greater, equal = ex.compare(a.value, b.value)
         ties = equal
         difference = None
+        moving = np.zeros(equal.shape, bool)
         if equal.any() and not (a.tangent is None and b.tangent is None):
             difference = self.add(a, self.neg(b))
             if difference.tangent is not None:
@@ -150,12 +165,13 @@ class Duals:
                 if moving.any():
                     rows = difference.tangent.num.reshape(difference.tangent.num.shape[0], -1)[:, moving.reshape(-1)]
                     self.tied.append(rows)
-                    self.compared.append((a, b, moving))
                     if self.direction is not None:
                         along = _along(difference.tangent, self.direction)
                         sign = np.asarray(along.num > 0, bool)
                         greater = np.where(moving, sign, greater)
                         equal = equal & ~(moving & np.asarray(along.num != 0, bool))
+        if self.compared is not None:
+            self.compared.append(Compared(a, b, moving, self.context.site))
         truth = COMPARISONS[op](greater, equal)
         nan = ex.is_nan(a.value) | ex.is_nan(b.value)
         if nan.any():
@@ -207,7 +223,7 @@ class Duals:
 
     def sum(self, a: Dual, axes: tuple[int, ...]) -> Dual:
         tangent = None if a.tangent is None else ex.total(a.tangent, tuple(i + 1 for i in axes))
-        return Dual(ex.total(a.value, axes), tangent, a.depends)
+        return Dual(ex.total(a.value, axes), tangent, a.depends, True)
 
     def matmul(self, a: Dual, b: Dual) -> Dual:
         self.curved |= a.tangent is not None and b.tangent is not None

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from gdjax.verification.numbers import exact as ex
-from gdjax.verification.numbers.dual import Dual, Duals
+from gdjax.verification.numbers.dual import Compared, Dual, Duals
 from gdjax.verification.numbers.exact import Array, Exact
 from gdjax.verification.numbers.settling import Pick
 
@@ -33,13 +33,28 @@ class Marks:
     """Which of them were compared with each other."""
 
     @classmethod
-    def of(cls, compared: Sequence[tuple[Dual, Dual, Array]]) -> Marks:
+    def of(cls, compared: Sequence[Compared]) -> Marks:
         marks = cls()
-        for a, b, moving in compared:
-            columns = [_columns(side, moving) for side in (a, b) if side.tangent is not None]
+        for one in compared:
+            columns = [_columns(side, one.tied) for side in (one.a, one.b) if side.tangent is not None]
             for pair in zip(*columns, strict=True):
                 marks._join([marks._add(key) for key, _ in pair if key])
         return marks
+
+    def alone(self, compared: Sequence[Compared]) -> bool:
+        """Whether in one run each moves along a line of its own: the same line at the same place of the code is another
+        sample's, whose numbers may be the same."""
+        lines = {_line(key) for key in self.places}
+        seen: set[tuple[str, Key]] = set()
+        for one in compared:
+            everywhere = np.ones(one.tied.shape, bool)
+            columns = [_columns(side, everywhere) for side in (one.a, one.b) if side.tangent is not None]
+            for pair in zip(*columns, strict=True):
+                places = {(one.site, _line(key)) for key, _ in pair if key and _line(key) in lines}
+                if places & seen:
+                    return False
+                seen |= places
+        return True
 
     def _add(self, key: Key) -> int:
         if key not in self.places:
@@ -58,6 +73,11 @@ class Marks:
     def columns(self) -> Exact:
         """The derivative of each along the parameters."""
         return ex.from_object(np.array([key[1:] for key in self.places], object).T)
+
+
+def _line(key: Key) -> Key:
+    first = next((x for x in key[1:] if x), 1)
+    return tuple(x / first for x in key[1:])
 
 
 def _columns(a: Dual, mask: Array) -> list[tuple[Key, int]]:
@@ -131,18 +151,31 @@ class Parted:
 
     rest: tuple[Exact, Exact]
     parts: tuple[Exact, Exact]
+    doubts: int = 0
+    """How many kinks of one number may have a smooth part beside them: no side is 0, nor the other's negative."""
 
     @classmethod
-    def of(cls, marks: Marks, tangents: Sequence[Exact], parameters: int) -> Parted:
-        rest, parts = [], []
+    def of(cls, marks: Marks, tangents: Sequence[Exact], parameters: int) -> Parted | None:
+        """None where, of two numbers that tie, not one counts on each side: they are met elsewhere, too."""
+        groups = np.array(marks.groups)
+        rest, parts, used = [], [], []
         for tangent in tangents:
             rest.append(tangent.moved(tangent.num[:parameters]))
             along = tangent.moved(tangent.num[parameters:][None])
             moved = ex.multiply(marks.columns(), along)
-            groups = np.array(marks.groups)
-            kept = [ex.total(moved.moved(moved.num[:, groups == g]), (1,)) for g in sorted(set(marks.groups))]
+            kept = [ex.total(moved.moved(moved.num[:, groups == g]), (1,)) for g in sorted(set(groups))]
             parts.append(ex.concatenate([k.moved(k.num[:, None]) for k in kept], 1))
-        return cls((rest[0], rest[1]), (parts[0], parts[1]))
+            used.append(along.num[0] != 0)
+        doubts = 0
+        for k, group in enumerate(sorted(set(groups))):
+            one, other = (u[groups == group] for u in used)
+            if one.size > 1:
+                if one.sum() > 1 or other.sum() > 1 or np.any(one & other):
+                    return None
+            elif one.any() and other.any():
+                ends = [part.moved(part.num[:, k]) for part in parts]
+                doubts += not np.all(ex.compare(ends[0], ex.negative(ends[1]))[1])
+        return cls((rest[0], rest[1]), (parts[0], parts[1]), doubts)
 
     def settled(self, pick: Pick) -> Exact:
         return ex.add(self.rest[0], ex.total(pick(*self.parts), (1,)))

@@ -56,12 +56,15 @@ class Settling:
     So far from the tie as `step`, values are one that are no further apart than their derivatives explain. A tied
     number is settled before it is summed with other entries, and before it is added to one that moves along another
     line: a loop adds one sample to the others. What moves along the same line may be a part of its own kink, as z is in
-    (z + |z|) / 2: the whole is settled, which is noted (`shared`), unless each is to be settled `alone`.
+    (z + |z|) / 2, or not, as a mean beside |w|. The whole is settled, which is noted (`shared`), unless `apart` says
+    that what is beside a kink is never a part of it ("all"), or is none where it is a sum ("sums"). Without `joins` all
+    that is added stays together.
     """
 
     pick: Pick = nearest_zero
     step: Fraction | None = None
-    alone: bool = False
+    apart: str = "lines"
+    joins: bool = True
     shared: bool = False
 
     def __call__(self, sides: Sides) -> Sides:
@@ -71,24 +74,27 @@ class Settling:
 
     def joined(self, a: Sides, b: Sides) -> tuple[Sides, Sides]:
         """Two numbers that will be added."""
-        kinks = self._kinked(a), self._kinked(b)
+        kinks = (self._kinked(a), self._kinked(b)) if self.joins else (None, None)
         if (kinks[0] is None and kinks[1] is None) or isinstance(a[0], Truth) or isinstance(b[0], Truth):
             return a, b
         shape = np.broadcast_shapes(a[0].shape, b[0].shape)
         rank = len(shape)
         left, right = ([padded(_tangent(side, _lead(a, b)), rank) for side in sides] for sides in (a, b))
         ours, theirs = (np.zeros((), bool) if k is None else k for k in kinks)
-        meet = (ours & _moves(right)) | (theirs & _moves(left))
+        meets = ours & _moves(right), theirs & _moves(left)
+        meet = meets[0] | meets[1]
         if not meet.any():
             return a, b
         apart = meet
-        if not self.alone:
+        if self.apart != "all":
             jumps = [ex.subtract(*tangents) for tangents in (left, right)]
             along = np.broadcast_to(np.ones((), bool), shape)
             for jump, tangents in zip(jumps, (right, left), strict=True):
                 along = along & _parallel(jump, tangents[0]) & _parallel(jump, tangents[1])
             self.shared = self.shared or bool(np.any(meet & along))
             apart = meet & ~along
+            if self.apart == "sums":
+                apart = apart | (meets[0] & ~theirs & b[0].whole) | (meets[1] & ~ours & a[0].whole)
         found = []
         for sides, kinked in zip((a, b), kinks, strict=True):
             at = None if kinked is None else kinked & _within(apart, sides[0].shape)

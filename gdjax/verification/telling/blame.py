@@ -139,7 +139,8 @@ class _Blame:
         cases = self.check.cases
         data = [i for i in cases.varying if self.rows is not None and cases.spec[i][:1] == (self.rows,)]
         several = [o.case for o in self._plain() if self.count(o) > 1][:4]
-        for case in (*several, *list(cases.large())[-2:]) if data else ():
+        large = [case for case in cases.large() if case.shapes in self.check.called]
+        for case in (*several, *large[-2:]) if data else ():
             order = cases.rng(21).permutation(case.sizes[str(self.rows)])
             turned = tuple(a[order] if i in data else a for i, a in enumerate(case.args))
             here, there = self.departure(case.args), self.departure(turned)
