@@ -15,7 +15,7 @@ from gdjax.verification.numbers import exact as ex
 from gdjax.verification.numbers.arithmetic import Meeting, NotSupported, Sides, Truth
 from gdjax.verification.numbers.dual import Compared, Dual, Duals
 from gdjax.verification.numbers.exact import Array, Exact
-from gdjax.verification.numbers.lanes import MOST, Lanes, Marks, Parted
+from gdjax.verification.numbers.lanes import Lanes, Marks, Parted
 from gdjax.verification.numbers.limits import NOISE, NoLimit, limit
 from gdjax.verification.numbers.settling import Settling, furthest
 from gdjax.verification.programs.interpreter import Walk
@@ -201,7 +201,7 @@ class Oracle:
             A = Duals(way, self.cost.context(self.limit), compared=runs[-1])
             self.cost.run(Walk([A]), args, inputs(args, self.cost.varying, self.wrt))
         marks = Marks.of([one for run in runs for one in run])
-        if not 0 < len(marks.groups) <= MOST or not all(map(marks.alone, runs)):
+        if not (marks.usable and all(map(marks.alone, runs))):
             return None
         count = sum(int(np.size(args[i])) for i in self.wrt)
         tangents = []

@@ -11,6 +11,8 @@ import pytest
 
 import gdjax
 from gdjax.verification.numbers import exact as ex
+from gdjax.verification.numbers.dual import Compared, Dual
+from gdjax.verification.numbers.lanes import Marks
 from gdjax.verification.oracle import Oracle
 from gdjax.verification.programs.program import Program
 from gdjax.verification.telling import failure
@@ -268,3 +270,11 @@ def test_what_failed_stays_a_failure_when_telling_it_hangs(monkeypatch: pytest.M
     report = gdjax.verify(in_an_array, open_at_zero, EXAMPLE, shapes=SHAPES, seconds=0.5)
     assert report.verdict == "fail"
     assert "the gradient is wrong at" in str(report)
+
+
+def test_what_moves_without_end_is_no_number_to_go_by() -> None:
+    def marks(slope: float) -> Marks:
+        number = Dual(ex.from_array(np.zeros(1)), ex.from_array(np.array([[slope]])))
+        return Marks.of([Compared(number, Dual(ex.zeros((1,))), np.ones(1, bool), "gt")])
+
+    assert [marks(slope).usable for slope in (2.0, np.inf)] == [True, False]

@@ -21,7 +21,7 @@ from gdjax.verification.numbers.settling import Pick
 
 Key = tuple[Any, ...]
 # More numbers than this are not told apart.
-MOST = 32
+_MOST = 32
 
 
 @dataclass
@@ -40,6 +40,11 @@ class Marks:
             for pair in zip(*columns, strict=True):
                 marks._join([marks._add(key) for key, _ in pair if key])
         return marks
+
+    @property
+    def usable(self) -> bool:
+        """Whether there are some, not too many, and all are finite."""
+        return 0 < len(self.groups) <= _MOST and all(isinstance(x, Fraction) for key in self.places for x in key)
 
     def alone(self, compared: Sequence[Compared]) -> bool:
         """Whether in one run each moves along a line of its own: the same line at the same place of the code is another
