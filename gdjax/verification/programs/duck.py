@@ -380,7 +380,7 @@ def _of_integers(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     """Whether all that is interpreted is integers, which are as data say: NumPy itself may answer."""
     found: list[bool] = []
     mapped((args, tuple(kwargs.values())), lambda x: found.append(x.integer is not None))
-    return all(found)
+    return bool(found) and all(found)
 
 
 def into(target: Any, result: Duck, name: str) -> Duck:
