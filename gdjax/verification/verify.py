@@ -22,7 +22,7 @@ from gdjax.verification.numbers import exact as ex
 from gdjax.verification.numbers.arithmetic import Uninterpreted
 from gdjax.verification.numbers.exact import Array
 from gdjax.verification.oracle import compares
-from gdjax.verification.telling.failure import Failure, named_entry
+from gdjax.verification.telling.failure import Failure, components_of, named_entry
 from gdjax.verification.telling.report import Finding, Report, worst
 from gdjax.verification.telling.shrink import call
 from gdjax.verification.work import Hung
@@ -38,12 +38,14 @@ def run(check: Check) -> Report:
         return _run(check)
     except Hung:
         failures = [o for o in check.observations if o.failed]
-        if failures:
-            text = f"the gradient is wrong at {len(failures)} of the inputs tried"
-            check.findings.insert(0, Finding("value", "fail", text, failures[0].case.label))
         text = f"{check.elapsed:.0f} s have passed, and still it was not done; seconds= moves this guard"
         check.findings.append(Finding("note", "inconclusive", text))
-        return _told(check)
+        if not failures:
+            return _told(check)
+        text = f"the gradient is wrong at {len(failures)} of the inputs tried"
+        check.findings.insert(0, Finding("value", "fail", text, failures[0].case.label))
+        components, first = components_of(check, failures[0], failures[0].wrong)
+        return _told(check, component=first, components=tuple(components))
 
 
 def _run(check: Check) -> Report:

@@ -270,6 +270,7 @@ def test_what_failed_stays_a_failure_when_telling_it_hangs(monkeypatch: pytest.M
     report = gdjax.verify(in_an_array, open_at_zero, EXAMPLE, shapes=SHAPES, seconds=0.5)
     assert report.verdict == "fail"
     assert "the gradient is wrong at" in str(report)
+    assert report.component == "gradient[0][0] (d cost / d w[0])"
 
 
 def test_what_moves_without_end_is_no_number_to_go_by() -> None:

@@ -33,7 +33,7 @@ class Failure:
         """Tell the smallest failure; `digits` is one that shows in the last digits only."""
         smallest = digits or shrunk(check, min(failures, key=_size))
         wrong = smallest.last if digits is not None else smallest.wrong
-        components, first = _components(check, smallest, wrong)
+        components, first = components_of(check, smallest, wrong)
         kinds = "in exact arithmetic" if smallest.formula else "in floats"
         message = f"the gradient is wrong ({kinds}) at {len(failures)} of the inputs tried"
         if all(not np.isfinite(out[bad]).any() for out, bad in zip(smallest.outputs, wrong, strict=True)):
@@ -61,7 +61,8 @@ def _size(observation: Observation) -> tuple[int, int, int]:
     return (total, int(observation.case.sampled), int(observation.formula))
 
 
-def _components(check: Check, observation: Observation, wrong: Sequence[Any]) -> tuple[list[Component], str]:
+def components_of(check: Check, observation: Observation, wrong: Sequence[Any]) -> tuple[list[Component], str]:
+    """The entries of the gradient at an input, and the first that is wrong."""
     found: list[Component] = []
     first = ""
     for k, place in enumerate(check.cases.wrt):
