@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from gdjax.verification.numbers.floats import is_float, narrower
 
 # Primitives that run a jaxpr of their parameters as it is.
@@ -45,9 +47,11 @@ class Step:
     def of(cls, place: int, eqn: Any) -> Step:
         name = eqn.primitive.name
         params = {**eqn.params, "name": name}
+        if name == "call_hi_primitive":  # since JAX 0.12
+            name, params["call_jaxpr"] = "closed_call", _expanded(eqn)
         if name in NESTED:
-            params["quiet"] = _counts_signs(eqn.params[NESTED[name]])
-            if _jax_s(eqn.params[NESTED[name]], ("exp_neg_sq",)):
+            params["quiet"] = _counts_signs(params[NESTED[name]])
+            if _jax_s(params[NESTED[name]], ("exp_neg_sq",)):
                 name = params["name"] = "exp_neg_sq"
         if name == "scan" and "ft_in" in params:  # since JAX 0.11
             params["num_consts"], params["num_carry"], _ = (len(list(part)) for part in params["ft_in"].unpack())
@@ -80,6 +84,19 @@ class Step:
         if name == "custom_linear_solve":
             return [(f"{place}s/", params["jaxprs"].solve), (f"{place}m/", params["jaxprs"].matvec)]
         return []
+
+
+def _expanded(eqn: Any) -> Any:
+    """What an operation of higher order is in others."""
+    import jax
+
+    primitive = eqn.params["_prim"]
+
+    def flat(*args: Any) -> Any:
+        return jax.tree.leaves(primitive.expand(*jax.tree.unflatten(primitive.in_tree, args)))
+
+    with jax.enable_x64(True):  # of the dtypes that it has
+        return jax.make_jaxpr(flat)(*(np.zeros(v.aval.shape, v.aval.dtype) for v in eqn.invars))
 
 
 def _few_bits(dtype: Any) -> bool:
