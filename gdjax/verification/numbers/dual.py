@@ -54,10 +54,9 @@ class Compared:
 class Duals:
     """The arithmetic of duals on one side of a point: `direction` (a component a parameter) says which side.
 
-    `tied` are the slopes of what tied; `compared`, if it is a list, takes all down that is. `rests` says that
-    derivatives of first order may not
-    tell what is next to the point: something that is not linear tied with a slope of 0, or a function with an infinite
-    slope was met by one.
+    `tied` are the slopes of what tied; `compared`, if it is a list, takes down all that is. `rests` says that
+    derivatives of first order may not tell what is next to the point: something that is not linear tied with a slope
+    of 0, or a function with an infinite slope was met by one.
     """
 
     direction: Exact | None = None
@@ -193,7 +192,7 @@ class Duals:
         tangent = None
         if yes.tangent is not None or no.tangent is not None:
             lead = (yes.tangent if yes.tangent is not None else no.tangent).num.shape[0]  # type: ignore[union-attr]
-            tangent = ex.where(truth.value, _full(yes, lead, value.shape), _full(no, lead, value.shape))
+            tangent = ex.where(truth.value, full(yes, lead, value.shape), full(no, lead, value.shape))
         return Dual(value, tangent, yes.depends or no.depends or truth.depends)
 
     def from_truth(self, truth: Truth) -> Dual:
@@ -218,7 +217,7 @@ class Duals:
         leads = [a.tangent.num.shape[0] for a in arrays if a.tangent is not None]
         tangent = None
         if leads:
-            tangent = ex.concatenate([_full(a, leads[0], a.shape) for a in arrays], axis + 1)
+            tangent = ex.concatenate([full(a, leads[0], a.shape) for a in arrays], axis + 1)
         return Dual(value, tangent, any(a.depends for a in arrays))
 
     def sum(self, a: Dual, axes: tuple[int, ...]) -> Dual:
@@ -310,7 +309,8 @@ def _plus(a: Dual, b: Dual) -> Exact | None:
     return _sum(a.tangent, b.tangent, np.broadcast_shapes(a.shape, b.shape))
 
 
-def _full(a: Dual, lead: int, shape: tuple[int, ...]) -> Exact:
+def full(a: Dual, lead: int, shape: tuple[int, ...]) -> Exact:
+    """The derivative along so many parameters, of that shape behind the leading axis."""
     return ex.zeros((lead, *shape)) if a.tangent is None else _spread(a.tangent, shape)
 
 

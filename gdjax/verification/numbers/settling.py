@@ -11,7 +11,7 @@ import numpy as np
 
 from gdjax.verification.numbers import exact as ex
 from gdjax.verification.numbers.arithmetic import Sides, Truth
-from gdjax.verification.numbers.dual import Dual, padded
+from gdjax.verification.numbers.dual import Dual, full, padded
 from gdjax.verification.numbers.exact import Array, Exact
 
 Pick = Callable[[Exact, Exact], Exact]
@@ -79,7 +79,7 @@ class Settling:
             return a, b
         shape = np.broadcast_shapes(a[0].shape, b[0].shape)
         rank = len(shape)
-        left, right = ([padded(_tangent(side, _lead(a, b)), rank) for side in sides] for sides in (a, b))
+        left, right = ([padded(full(side, _lead(a, b), side.shape), rank) for side in sides] for sides in (a, b))
         ours, theirs = (np.zeros((), bool) if k is None else k for k in kinks)
         meets = ours & _moves(right), theirs & _moves(left)
         meet = meets[0] | meets[1]
@@ -108,7 +108,7 @@ class Settling:
         a, b = sides
         if a is b or (a.tangent is None and b.tangent is None):
             return None
-        left, right = (_tangent(side, _lead(sides)) for side in sides)
+        left, right = (full(side, _lead(sides), side.shape) for side in sides)
         _, equal = ex.compare(a.value, b.value)
         if self.step is not None:
             slopes = ex.total(ex.add(ex.magnitude(left), ex.magnitude(right)), (0,))
@@ -121,7 +121,7 @@ class Settling:
     def _settled(self, sides: Sides, kinked: Array) -> Sides:
         a, b = sides
         lead = _lead(sides)
-        left, right = (_tangent(side, lead) for side in sides)
+        left, right = (full(side, lead, side.shape) for side in sides)
         places = np.flatnonzero(kinked.reshape(-1))
         picked = self.pick(ex.take(left, places, 1), ex.take(right, places, 1))
         index = np.arange(kinked.size)
@@ -138,10 +138,6 @@ class Settling:
 def _lead(*given: Sides) -> int:
     """How many parameters there are."""
     return next(side.tangent.num.shape[0] for sides in given for side in sides if side.tangent is not None)
-
-
-def _tangent(side: Dual, lead: int) -> Exact:
-    return ex.zeros((lead, *side.shape)) if side.tangent is None else side.tangent
 
 
 def _moves(tangents: list[Exact]) -> Array:
