@@ -4,7 +4,6 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 
 from gdjax.errors import BackendError
@@ -12,7 +11,7 @@ from gdjax.formulas import Formula
 from gdjax.protocol import Chunk
 from gdjax.rule import Knobs, Rule, State
 from gdjax.samples import Samples
-from gdjax_numba.compiling import formula_address, program, rule_table
+from gdjax_numba.compiling import formula_address, program, rule_table, walk_address
 from gdjax_numba.keeping import ready
 
 RESIDENT_BYTES = 1 << 19
@@ -22,6 +21,8 @@ OWN_BYTES = 1 << 23
 ALONE_BYTES = 1 << 24
 """X of one look up to this size, counted once a neuron, is walked by one core: before OpenMP's threads sleep they spin
 for longer than that takes, on cores that whoever reads the next block of a stream waits for."""
+NEURONS = 64
+"""Neurons that pass over shared samples together."""
 
 _threads = threading.Lock()
 """numba's pools of threads take one parallel loop at a time; the others wait, as they would for the cores."""
@@ -76,10 +77,16 @@ class NumbaBackend:
         X, y, weight, total = map(self._held, samples[:4])
         at = formula_address(formula, self.dtype)
         if samples.shared:
-            fold = np.zeros(len(theta)) if samples.fold is None else samples.fold
-            walk = program(self.dtype, "many" if len(theta) > 1 else "one").evaluate_streamed
-            data = (X, np.atleast_2d(y), weight, total, _index(fold))
-            _call(walk, at, *data, theta, costs, gradients, alone=X.nbytes * len(theta) <= ALONE_BYTES)
+            fold = _index(np.zeros(len(theta)) if samples.fold is None else samples.fold)
+            data = (walk_address(self.dtype, len(theta) == 1), at, X, np.atleast_2d(y), weight, fold, theta)
+            compiled, (length, partial) = program(self.dtype), self._ranges(X, len(theta))
+            ranges = compiled.ranges_alone if X.nbytes * len(theta) <= ALONE_BYTES else compiled.ranges
+            for first in range(0, len(theta), NEURONS):
+                here = slice(first, first + NEURONS)
+                count = len(theta[here])
+                _call(ranges, *data, first, count, length, partial)
+                sums = partial[:, :count].sum(0) / total[fold[here], None]
+                gradients[here], costs[here] = sums[:, :-1], sums[:, -1]
         else:
             _call(program(self.dtype).evaluate_own, at, X, y, weight, total, theta, costs, gradients)
         return costs, gradients
@@ -100,11 +107,12 @@ class NumbaBackend:
         else:
             fold = own = _index(rows)
         batches = np.zeros((0, 1, 1)) if chunk.batches is None else chunk.batches
-        at = formula_address(formula, self.dtype)
+        at, compiled = formula_address(formula, self.dtype), program(self.dtype)
+        streamed = compiled.descend_streamed
         if chunk.batches is not None or X.nbytes // (1 if samples.shared else len(X)) <= self._cached(samples):
             if samples.shared:
                 X = X[None]
-            compiled, tile = program(self.dtype), max(1, min(16, (len(rows) + 63) // 64))
+            tile = max(1, min(16, (len(rows) + 63) // 64))
             data = (at, rule_table(rule, state, knobs), X, y, weight, total, own, fold, state.phase, state.cost)
             rest = (factors, _index(batches, np.int32), trace)
             if len(rows) <= tile:  # threads would only be waited for
@@ -112,20 +120,28 @@ class NumbaBackend:
             else:
                 _call(compiled.descend_resident, tile, *data, *rest)
         elif samples.shared:
-            walk, table = program(self.dtype, "many" if len(rows) > 1 else "one"), rule_table(rule, state, knobs)
+            walk, table = walk_address(self.dtype, len(rows) == 1), rule_table(rule, state, knobs)
             end = (state.phase, state.cost, factors, trace)
-            _call(walk.descend_streamed, at, table, X, y, weight, total, fold, *end)
+            _call(streamed, walk, at, table, X, y, weight, total, fold, *end, *self._ranges(X, len(rows)))
         else:
-            walk, none = program(self.dtype, "one"), _index(np.zeros(1))
+            walk, none = walk_address(self.dtype, True), _index(np.zeros(1))
             for k, row in enumerate(rows):
                 here, its = slice(k, k + 1), slice(row, row + 1)
                 now = State(*(a[here] for a in state))
                 held = Knobs(*(a if a is knobs.penalised else a[here] for a in knobs))
                 table, one = rule_table(rule, now, held), np.ascontiguousarray(trace[:, here])
                 end = (now.phase, now.cost, factors, one)
-                _call(walk.descend_streamed, at, table, X[row], y[its], weight[its], total[its], none, *end)
+                alone, ranges = (X[row], y[its], weight[its], total[its], none), self._ranges(X[row], 1)
+                _call(streamed, walk, at, table, *alone, *end, *ranges)
                 trace[:, here] = one
         return state, trace if chunk.trace else None
+
+    def _ranges(self, X: np.ndarray, neurons: int) -> tuple[int, np.ndarray]:
+        """Rows of a range of X, each one thread's, which depend on len(X) alone, and where their sums go."""
+        N, D = X.shape
+        rows = program(self.dtype).ROWS
+        length = max(4096, -(-N // (64 * rows)) * rows)
+        return length, np.empty((-(-N // length), min(neurons, NEURONS), D + 2))
 
     def _kind(self, x: np.ndarray) -> Any:
         return self.dtype if x.dtype.kind == "f" else np.int32
@@ -137,19 +153,11 @@ class NumbaBackend:
         return RESIDENT_BYTES if samples.shared else OWN_BYTES
 
 
-def _call(function: Any, *arguments: Any, alone: bool = False) -> None:
-    """Calls a compiled function once no other thread does, on all cores or on one `alone`; what is compiled first keeps
-    no thread waiting."""
+def _call(function: Any, *arguments: Any) -> None:
+    """Calls a compiled function once no other thread does; what is compiled first keeps no thread waiting."""
     ready(function, *arguments)
     with _threads:
-        every = numba.get_num_threads() if alone else None
-        if every:
-            numba.set_num_threads(1)
-        try:
-            function(*arguments)
-        finally:
-            if every:
-                numba.set_num_threads(every)
+        function(*arguments)
 
 
 def _held(x: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Formula and rule, traced and written out, compiled, and kept on disk for the next process.
 
-Each is a program of its own, which the walks call by its address: a new one compiles in a second, the walks once.
+Each is a program of its own, which the walks call by its address: a new one compiles in a second, the walks once. So is
+the walk over a range of shared samples, lest each function that leads to it compiles it again.
 """
 
 import inspect
@@ -15,7 +16,7 @@ from gdjax.errors import UsageError
 from gdjax.expressions.tracing import Namespace, NotTraceable, Symbol
 from gdjax.formulas import Formula
 from gdjax.rule import Knobs, Rule, State, make_advance
-from gdjax_numba import indirect, pointwise, simd, walks
+from gdjax_numba import blocks, indirect, many, one, pointwise, simd, walks
 from gdjax_numba.emitting import Block
 from gdjax_numba.keeping import load
 
@@ -31,7 +32,9 @@ import numpy as np
 from numba import carray, njit, prange
 
 from gdjax.rule import RUNNING
-from gdjax_numba.indirect import formula_at_address, pointer, pointwise_at, rule_at, rule_at_address
+from gdjax_numba.indirect import (
+    formula_at_address, pointer, pointwise_at, rule_at, rule_at_address, walk_at, walk_at_address
+)
 from gdjax_numba.simd import dots, multiply_row, panel, transpose
 
 real = np.{dtype}
@@ -43,13 +46,23 @@ INNER = dict(COMMON, no_cpython_wrapper=True)
 ENTRY = dict(COMMON, cache={cache})
 CALLED = dict(error_model="numpy", fastmath=FLAGS, cache={cache})
 formula, rule = formula_at_address(real, **CALLED), rule_at_address(real, **CALLED)
+walk = walk_at_address(real, **CALLED)
 '''
 
 
 @cache
-def program(dtype: str, walk: str = walks.WALKS[0]) -> ModuleType:
-    """The compiled walks for one dtype, and one walk over shared samples."""
-    return _compiled(walk, dtype, [_template(walks), f"walk = range_{walk}\n"])
+def program(dtype: str) -> ModuleType:
+    """The compiled walks for one dtype."""
+    return _compiled("walks", dtype, [_template(blocks), _template(walks)])
+
+
+@cache
+def walk_address(dtype: str, alone: bool) -> int:
+    """Where the compiled walk over shared samples lies, of one neuron `alone` or of several."""
+    module = one if alone else many
+    found = _compiled(module.__name__, dtype, [_template(blocks), _template(module)])
+    address: int = (found.one if alone else found.many).address
+    return address
 
 
 @cache

@@ -1,4 +1,4 @@
-"""The names that `gdjax_numba.walks` and `gdjax_numba.pointwise` find where they are compiled, for readers."""
+"""The names that what `gdjax_numba.compiling` compiles finds there, for readers."""
 
 from typing import Any
 
@@ -6,12 +6,12 @@ import numpy as np
 from numba import njit, prange
 
 from gdjax.rule import RUNNING
-from gdjax_numba.indirect import pointwise_at, rule_at
+from gdjax_numba.indirect import pointwise_at, rule_at, walk_at
 from gdjax_numba.simd import TALL, WIDE, dots, multiply_row, panel, transpose
 
 __all__ = [
     "ENTRY", "INNER", "RUNNING", "TALL", "WIDE", "Any", "cost", "dots", "formula", "multiply_row", "njit", "np",
-    "panel", "pointwise_at", "prange", "real", "rule_at", "slope", "transpose", "walk",
+    "panel", "pointwise_at", "prange", "real", "rule_at", "slope", "transpose", "walk", "walk_at",
 ]  # fmt: skip
 
 real: Any = np.float32
@@ -35,8 +35,6 @@ def slope(z: Any, y: Any) -> Any:
     """Its derivative in z."""
 
 
-def walk(
-    formula: Any, X: Any, y: Any, weight: Any, fold: Any, start: Any, stop: Any, theta: Any, first: Any, count: Any,
-    out: Any,
-) -> None:  # fmt: skip
-    """The program's walk over a range of shared samples: one of those that are called `range_`."""
+def walk(function: Any) -> Any:
+    """Of a walk over shared samples: `gdjax_numba.indirect.walk_at_address`."""
+    return function

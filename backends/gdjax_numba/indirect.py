@@ -29,6 +29,14 @@ def rule_at_address(real: Any, **options: Any) -> Any:
     return cfunc(kinds.int64(kinds.int64, kinds.int64, kinds.int64, table, value, *arrays), **options)
 
 
+def walk_at_address(real: Any, **options: Any) -> Any:
+    """The decorator that compiles a walk over a range of shared samples for `walk_at`."""
+    index, value = kinds.int64, from_dtype(np.dtype(real))
+    rows, fold = (kinds.Array(kind, axes, "C", readonly=True) for kind, axes in ((value, 2), (index, 1)))
+    out = kinds.Array(kinds.float64, 2, "C")
+    return cfunc(index(index, rows, rows, rows, fold, index, index, rows, index, index, out), **options)
+
+
 def _call(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     # as numba's wrapper for C takes them: arrays by value, as it holds them
     values = [context.get_value_type(kind) for kind in (signature.return_type, *signature.args[1:])]
@@ -58,6 +66,28 @@ def rule_at(
     """Calls a part of the rule: see `gdjax_numba.compiling.rule_table`."""
     index = kinds.int64
     return index(index, index, index, index, rule, factor, theta, costs, gradients), _call
+
+
+@intrinsic
+def walk_at(
+    context: Any,
+    address: Any,
+    formula: Any,
+    X: Any,
+    y: Any,
+    weight: Any,
+    fold: Any,
+    start: Any,
+    stop: Any,
+    theta: Any,
+    first: Any,
+    count: Any,
+    out: Any,
+) -> Any:
+    """Calls a walk, `gdjax_numba.one` or `gdjax_numba.many`: the sums over rows [start, stop) of `count` neurons from
+    `first`, in out (at least count, P + 1), the gradient and the cost."""
+    index = kinds.int64
+    return index(index, index, X, y, weight, fold, index, index, theta, index, index, out), _call
 
 
 @intrinsic

@@ -83,7 +83,7 @@ def _pointwise(formula: Any, xp: Any, compiled: Callable[..., Any], dtype: str, 
     if xp is np:
         return run(check)
     with ThreadPoolExecutor(1) as beside:
-        compiled_once = beside.submit(_called, check, check.cases.example)
+        compiled_once = beside.submit(_called, check.gradient, check.cases.example, check.wide)
         check.ready = lambda case: compiled_once.done()
         return run(check)
 
@@ -146,11 +146,14 @@ def _neuron(neuron: Any, backend: Any, dtype: str, kinks: str, seconds: float) -
     args = (rng.normal(size=d), 0.5, rng.normal(size=(n, d)), y[kind], rng.integers(1, 4, n).astype(float))
     penalties = "".join(f", {name} = {value:g}" for name, value in (("l1", neuron.l1), ("l2", neuron.l2)) if value)
     label = f"{neuron.formula.activation.name}, {neuron.formula.loss.name}{penalties} on {backend.name}"
-    prepare = partial(
-        prepared, neuron_cost(neuron), neuron_gradient(neuron, backend), args, (0, 1), _SHAPES, dtype, kinks,
-        {3: kind, 4: "positive"}, seconds, label, any_size=True,
-    )  # fmt: skip
+    gradient = neuron_gradient(neuron, backend)
     with ThreadPoolExecutor(_COMPILERS) as beside:
+        # numba compiles once for every shape, which takes longer than all else: it begins while JAX is imported
+        beside.submit(_called, gradient, args)
+        prepare = partial(
+            prepared, neuron_cost(neuron), gradient, args, (0, 1), _SHAPES, dtype, kinks,
+            {3: kind, 4: "positive"}, seconds, label, any_size=True,
+        )  # fmt: skip
         ready = _compiled_by(beside, prepare())
         formula = verify_formula(neuron, dtype, seconds)
         check = prepare()
@@ -174,13 +177,13 @@ def _compiled_by(beside: ThreadPoolExecutor, check: Check) -> Callable[[Case], b
     known: dict[Any, Future[None]] = {}
     for sizes in (check.cases.sizes, *check.cases.plans):
         args = check.cases.drawn(sizes, check.cases.rng())
-        known[_shapes(args)] = beside.submit(_called, check, args)
+        known[_shapes(args)] = beside.submit(_called, check.gradient, args, check.wide)
     return lambda case: _shapes(case.args) not in known or known[_shapes(case.args)].done()
 
 
-def _called(check: Check, args: Sequence[Any]) -> None:
-    with wide_floats(check.wide), np.errstate(all="ignore"):
-        check.gradient(*args)
+def _called(gradient: Callable[..., Any], args: Sequence[Any], wide: bool = False) -> None:
+    with wide_floats(wide), np.errstate(all="ignore"):
+        gradient(*args)
 
 
 def _shapes(args: Sequence[Any]) -> tuple[tuple[int, ...], ...]:

@@ -26,9 +26,11 @@ Signature = tuple[Any, ...]
 
 def wide_floats(wide: bool) -> Any:
     """JAX's float64 for the time of a call; else whatever the caller has set."""
+    if not wide:
+        return contextlib.nullcontext()
     import jax
 
-    return jax.enable_x64(True) if wide else contextlib.nullcontext()
+    return jax.enable_x64(True)
 
 
 class Program:
