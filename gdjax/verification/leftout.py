@@ -14,6 +14,7 @@ from gdjax.verification.telling.report import Branch
 _WHY = {
     "undefined": "the cost or its slope is not finite there",
     "jump": "the cost jumps there",
+    "cancelling": "kinks of samples cancel there, or lie on one line",
     "unsettled": "the slope is a limit there, which was not found",
     "mixed": "the code branches there on what ties, and its parts cannot be told apart",
     "kink": "several kinks meet there",

@@ -33,13 +33,15 @@ class _Mixed(Exception):
 class Answer:
     """The exact gradient at one point.
 
-    `kind` is "smooth", "kink", "jump" (the cost is discontinuous there, or smooth though its samples are kinked, or
-    these lie on one line: no gradient is held against it), "undefined" (not finite), "unsettled" (it is a limit, which
-    could not be found) or "mixed" (the code branches on what ties, and what each sample adds is not known). At a kink
-    `gradient` follows the convention, and where all lie on one hyperplane `sides` are the two one-sided gradients, or,
-    under "subgradient", the ends of what the samples' own choices give. A gradient that is a limit is known to within
-    `blur`. `also` are other readings: a kink taken alone, where `gradient` takes it with what moves along the same
-    line, gives 2 + 0 for 2 w + |w|, of which the whole has 1.
+    `kind` is "smooth", "kink", "jump" (the cost is discontinuous there), "cancelling" (it is smooth though its samples
+    are kinked, or these lie on one line: what the convention makes of each adds up to no gradient of the cost),
+    "undefined" (not finite), "unsettled" (it is a limit, which could not be found) or "mixed" (the code branches on
+    what ties, and what each sample adds is not known). Of these all but the first two have no `gradient`.
+
+    At a kink `gradient` follows the convention, and where all lie on one hyperplane `sides` are the two one-sided
+    gradients, or, under "subgradient", the ends of what the samples' own choices give. A gradient that is a limit is
+    known to within `blur`. `also` are other readings: a kink taken alone, where `gradient` takes it with what moves
+    along the same line, gives 2 + 0 for 2 w + |w|, of which the whole has 1.
     """
 
     kind: str
@@ -128,21 +130,21 @@ class Oracle:
         if smooth:
             # kinks of samples may cancel in the sum: what each chooses is then no derivative, and not wrong
             if not _within(low, high, both.blur) or (beside is None and self._cancels(args, directions, one)):
-                return Answer("jump", value)
+                return Answer("cancelling", value)
             return Answer("smooth", value, _parts(one, shapes), None, rational, _parts(both.blur, shapes))
         if self.kinks == "jax":
             return Answer("kink", value, self._jax(args), None, rational)
         settling = Settling()
         settled = self._settled(args, directions, settling, walk)
         if single and not _between(settled.tangents[0], low, high, settled.blur):
-            return Answer("jump", value)
+            return Answer("cancelling", value)
         sides = (_parts(low, shapes), _parts(high, shapes)) if single else None
         gradient, blur, also = settled.tangents[0], settled.blur, settled.also
         if settling.shared and self.kinks == "zero":
             also = [walk(args, directions, Settling(apart=apart)).tangents[0] for apart in ("all", "sums")]
             if single and not _between(also[0], low, high, blur):
                 if _within(also[1], gradient, blur):
-                    return Answer("jump", value)  # of samples that lie on one line
+                    return Answer("cancelling", value)
                 del also[0]
         also = [g for g in also if not (_within(g, gradient, blur) or (single and not _between(g, low, high, blur)))]
         others = tuple(_parts(g, shapes) for g in also) if self.kinks == "zero" else ()

@@ -46,9 +46,8 @@ class Visit:
         if answer is None:
             self._skip("laborious")
             return None
-        if answer.kind in ("undefined", "unsettled", "jump", "mixed") or (
-            check.kinks == "subgradient" and answer.kind == "kink" and answer.sides is None
-        ):
+        unknown = check.kinks == "subgradient" and answer.kind == "kink" and answer.sides is None
+        if unknown or not answer.gradient:
             self._skip(answer.kind)
             return None
         return answer

@@ -180,14 +180,14 @@ def test_the_kink_is_zero_however_it_is_spelled(spelling: str) -> None:
     assert ex.to_fractions(answer.gradient[1])[()] == gb
 
 
-@pytest.mark.parametrize(("second", "kind", "ends"), [(-1.0, "jump", None), (-2.0, "kink", [0.0, 6.0])])
+@pytest.mark.parametrize(("second", "kind", "ends"), [(-1.0, "cancelling", None), (-2.0, "kink", [0.0, 6.0])])
 def test_each_sample_may_take_a_side_of_its_own(second: float, kind: str, ends: list[float] | None) -> None:
     """relu(x.w) + s relu(-x.w): gates open or shut at 0 give 0 or x, and 0 or -s x. For s = -1 the sum is smooth, of
     slope x, and what the convention makes of each sample is no derivative."""
     cost = lambda w, X, s: jnp.sum(s * jnp.maximum(X @ w, 0))  # noqa: E731
     args = np.array([1.0, -1.0]), np.array([[2.0, 2.0], [-2.0, -2.0]]), np.array([1.0, second])
     found = [Oracle(Program(cost, (0, 1, 2)), (0,), kinks)(args).kind for kinks in ("zero", "jax")]
-    assert found == (["jump", "smooth"] if second == -1 else ["jump", "kink"])
+    assert found == (["cancelling", "smooth" if second == -1 else "kink"])
     answer = Oracle(Program(cost, (0, 1, 2)), (0,), "subgradient")(args)
     assert answer.kind == kind
     if ends is not None:

@@ -57,7 +57,8 @@ class Settling:
     number is settled before it is summed with other entries, and before it is added to one that moves along another
     line: a loop adds one sample to the others. What moves along the same line may be a part of its own kink, as z is in
     (z + |z|) / 2, or not, as a mean beside |w|. The whole is settled, which is noted (`shared`), unless `apart` says
-    that what is beside a kink is never a part of it ("all"), or is none where it is a sum ("sums"). Without `joins` all
+    that what is beside a kink is never a part of it ("all"; two that cancel are none), or is none where it is a sum
+    ("sums"). Without `joins` all
     that is added stays together.
     """
 
@@ -85,9 +86,10 @@ class Settling:
         meet = meets[0] | meets[1]
         if not meet.any():
             return a, b
-        apart = meet
-        if self.apart != "all":
-            jumps = [ex.subtract(*tangents) for tangents in (left, right)]
+        jumps = [ex.subtract(*tangents) for tangents in (left, right)]
+        if self.apart == "all":
+            apart = meet & ~(ours & theirs & _opposite(*jumps))
+        else:
             along = np.broadcast_to(np.ones((), bool), shape)
             for jump, tangents in zip(jumps, (right, left), strict=True):
                 along = along & _parallel(jump, tangents[0]) & _parallel(jump, tangents[1])
@@ -149,6 +151,13 @@ def _within(mask: Array, shape: tuple[int, ...]) -> Array:
     mask = np.any(mask, axis=tuple(range(mask.ndim - len(shape))))
     spread = tuple(i for i, n in enumerate(shape) if n == 1)
     return np.broadcast_to(np.any(mask, axis=spread, keepdims=True), shape)
+
+
+def _opposite(jump: Exact, other: Exact) -> Array:
+    """Whether two jumps cancel: what only looks kinked, such as max(z, 0) + log1p(exp(-|z|)), is no kink."""
+    rest = ex.magnitude(ex.add(jump, other))
+    noise = ex.scale(ex.magnitude(jump), ex.from_fraction(Fraction(1, 2**_NOISE_BITS)))
+    return ~np.any(ex.compare(rest, noise)[0], axis=0)
 
 
 def _parallel(jump: Exact, tangent: Exact) -> Array:
