@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from gdjax.verification.oracle import Answer, Oracle, values_of
 from gdjax.verification.programs.interpreter import Walk
 from gdjax.verification.programs.program import Program
 from gdjax.verification.programs.tracers import Decided, as_jax
-from gdjax.verification.subject import Broken, ByName, Subject
+from gdjax.verification.subject import Broken, Subject, by_name
 from gdjax.verification.telling.report import Finding, Input
 from gdjax.verification.visit import Visit
 from gdjax.verification.work import Work
@@ -75,7 +76,7 @@ class Check:
         self.work = Work(self.started + _GRACE + _PATIENCE * self.seconds)
         self.spec = c.spec if self.any_size and c.sizes else None
         self.program = Program(self.cost, c.varying, self.wide, self.work, self.spec)
-        gradient = ByName(self.gradient, tuple(self.names[i] for i in c.wrt))
+        gradient = partial(by_name, self.gradient, tuple(self.names[i] for i in c.wrt))
         self.formula = Program(gradient, c.varying, self.wide, self.work, self.spec)
         self.oracle = Oracle(self.program, c.wrt, self.kinks)
         self.subject = Subject(gradient, len(c.wrt), self.wide, self.work)
@@ -128,7 +129,7 @@ class Check:
         example, varying, wrt = self.cases.example, self.cases.varying, self.cases.wrt
         function = self.cost
         if self.program.trace(example) is None:
-            function = as_jax(self.cost, varying)
+            function = as_jax(self.program.on_arrays, varying)
         program = Program(jax.grad(function, wrt), varying, self.wide, self.work, self.spec)
         if self.spec is not None:
             every = jax.grad(lambda *args: function(*args).sum(), wrt)

@@ -38,18 +38,12 @@ class Outcome:
     changed: tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class ByName:
-    """A gradient whose answer may be a dict, of the arguments' names: JAX would sort its keys, and Python does not."""
-
-    gradient: Callable[..., Any]
-    names: tuple[str, ...]
-
-    def __call__(self, *args: Any) -> Any:
-        returned = self.gradient(*args)
-        if isinstance(returned, dict) and set(returned) == set(self.names):
-            return tuple(returned[name] for name in self.names)
-        return returned
+def by_name(gradient: Callable[..., Any], names: tuple[str, ...], *args: Any) -> Any:
+    """What the gradient returns, which may be a dict, of names: JAX would sort its keys, and Python does not."""
+    returned = gradient(*args)
+    if isinstance(returned, dict) and set(returned) == set(names):
+        return tuple(returned[name] for name in names)
+    return returned
 
 
 @dataclass(frozen=True)

@@ -42,11 +42,13 @@ METHODS: dict[str, Function] = {}
 class Duck(NDArrayOperatorsMixin):
     """An array over the number systems of a walk. Views share with their base, as NumPy's do."""
 
-    __slots__ = ("_base", "_index", "_read", "_sides", "_version", "integer", "walk")
+    __slots__ = ("_base", "_index", "_read", "_sides", "_version", "array", "integer", "walk")
     __array_priority__ = 1000
 
-    def __init__(self, walk: Walk, sides: Sides, dtype: Any = None) -> None:
+    def __init__(self, walk: Walk, sides: Sides, dtype: Any = None, array: bool = False) -> None:
         self.walk = walk
+        self.array = array
+        """Whether it is one without axes too: NumPy's elements and results are then scalars, which nothing changes."""
         self.integer = None if dtype is None or np.dtype(dtype).kind not in "iu" else np.dtype(dtype)
         """The dtype where it is one of integers."""
         self._sides = sides
@@ -57,7 +59,7 @@ class Duck(NDArrayOperatorsMixin):
     def view(self, function: Callable[[Any], Any]) -> Duck:
         """The entries that a function of NumPy picks or moves, shared with this array."""
         found = self.move(function)
-        found._base, found._read = self, self._version
+        found._base, found._read, found.array = self, self._version, True
         found._index = np.asarray(function(np.arange(self.size).reshape(self.shape)))
         return found
 
@@ -95,6 +97,8 @@ class Duck(NDArrayOperatorsMixin):
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         name = f"numpy.{ufunc.__name__}"
         (out,) = kwargs.pop("out", (None,))
+        if isinstance(out, Duck) and not (out.shape or out.array):
+            out = None  # x += 1 of a scalar is another
         mask = kwargs.pop("where", True)
         given = _told(name, kwargs)
         if method in METHODS:
@@ -164,9 +168,10 @@ class Duck(NDArrayOperatorsMixin):
         return float(concrete(self))
 
     def __int__(self) -> int:
-        if self.integer is None:
-            raise NotSupported(_converting() or "a conversion to int")
-        return int(concrete(self))
+        values = [A.concrete(number(A, v)) for A, v in zip(self.walk.sides, self.sides, strict=True)]
+        if self.integer is None and not all(v.is_integer() and v == values[0] for v in map(float, values)):
+            raise NotSupported(_converting() or "a conversion to int")  # labels are whole, and what moves is not
+        return int(values[0])
 
     def __index__(self) -> int:
         if self.integer is None:
@@ -221,7 +226,8 @@ class Duck(NDArrayOperatorsMixin):
         (key,) = keys
         parts = key if isinstance(key, tuple) else (key,)
         basic = all(part is None or part is Ellipsis or isinstance(part, (int, slice, np.integer)) for part in parts)
-        return (self.view if basic else self.move)(lambda x: x[key])
+        element = len(parts) == self.ndim and all(isinstance(part, (int, np.integer)) for part in parts)
+        return (self.view if basic and not element else self.move)(lambda x: x[key])
 
     def __setitem__(self, key: Any, value: Any) -> None:
         value = lift(self.walk, value).astype(self.dtype)
@@ -267,7 +273,7 @@ class Duck(NDArrayOperatorsMixin):
         return Duck(self.walk, sides, dtype)
 
     def copy(self, order: str = "C") -> Duck:
-        return Duck(self.walk, self.sides, self.integer)
+        return Duck(self.walk, self.sides, self.integer, self.array)
 
     def item(self) -> Duck:
         return self.move(lambda x: x.reshape(()))

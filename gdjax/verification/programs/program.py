@@ -16,6 +16,7 @@ from gdjax.verification.numbers.exact import Array
 from gdjax.verification.programs import functions  # noqa: F401 - ducks answer them
 from gdjax.verification.programs.duck import Duck
 from gdjax.verification.programs.interpreter import Walk
+from gdjax.verification.programs.rebinding import rebound, run_by
 from gdjax.verification.programs.sites import sites
 from gdjax.verification.programs.steps import live, size
 from gdjax.verification.programs.symbolic import Symbolic
@@ -51,7 +52,7 @@ class Program:
         spec: Spec | None = None,
         many: bool = False,
     ) -> None:
-        self.function = function
+        self.function = self.on_arrays = function
         self.wide = wide
         self.work = Work() if work is None else work
         self.varying = tuple(varying)
@@ -141,16 +142,12 @@ class Program:
                 return walk.run(traced, inputs)
         if self.way == "opaque":
             raise Opaque(self.why)
-        whole = list(args)
         floats = [np.asarray(args[i]).dtype for i in self.varying if np.asarray(args[i]).dtype.kind == "f"]
         walk.dtype = np.result_type(*floats) if floats else walk.dtype
-        for place, sides in zip(self.varying, inputs, strict=True):
-            whole[place] = Duck(walk, sides, np.asarray(args[place]).dtype)
         try:
-            with wide_floats(self.wide), warnings.catch_warnings():
+            with wide_floats(self.wide), warnings.catch_warnings(), run_by(walk):
                 warnings.simplefilter("ignore")
-                out = self.function(*whole)
-            flat = _flatten(walk, out)
+                flat = _flatten(walk, self._on_ducks(walk, args, inputs))
         except (OutOfWork, Hung):
             raise
         except NotSupported as error:
@@ -168,6 +165,24 @@ class Program:
             raise Opaque(self.why) from error
         self.way = "numpy"
         return flat
+
+    def _on_ducks(self, walk: Walk, args: Sequence[Any], inputs: Sequence[Sides]) -> Any:
+        def called() -> Any:
+            given = [args[i] for i in self.varying]
+            ducks = [
+                Duck(walk, sides, np.asarray(a).dtype, isinstance(a, np.ndarray))
+                for sides, a in zip(inputs, given, strict=True)
+            ]
+            return self.on_arrays(*self._whole(args, ducks))
+
+        try:
+            return called()
+        except (NotSupported, TypeError, ValueError):  # NumPy and Python may make of the first one of theirs
+            other = rebound(self.on_arrays) if self.on_arrays is self.function else self.function
+            if other is self.function:
+                raise
+            self.on_arrays = other
+        return called()
 
 
 def _first_line(error: Exception) -> str:

@@ -29,6 +29,7 @@ from gdjax.verification.numbers.running import Running, RunningErrors, running_i
 from gdjax.verification.programs.duck import Duck
 from gdjax.verification.programs.interpreter import Walk
 from gdjax.verification.programs.program import Program, signature
+from gdjax.verification.programs.rebinding import run_by
 from gdjax.verification.programs.steps import size
 from gdjax.verification.work import RETRACED
 
@@ -198,7 +199,8 @@ def as_jax(function: Callable[..., Any], varying: Sequence[int], decisions: Sequ
     def traced(*args: Any) -> Any:
         walk = Walk([Tracers(decisions=iter(decisions))])
         whole = [Duck(walk, (a,), _dtype(a)) if i in varying else a for i, a in enumerate(args)]
-        return function(*whole).sides[0]
+        with run_by(walk):
+            return function(*whole).sides[0]
 
     return traced
 
@@ -240,7 +242,7 @@ class Decided(Program):
             return None
         key = signature(args), tuple(decision.tobytes() for decision in floats.decisions)
         if key not in self._traces:
-            gradient = jax.grad(as_jax(self.function, self.varying, floats.decisions), self.wrt)
+            gradient = jax.grad(as_jax(self.cost.on_arrays, self.varying, floats.decisions), self.wrt)
             traced = Program(gradient, self.varying, self.wide, self.work).trace(args)
             self.work.add(RETRACED * (0 if traced is None else size(traced)))
             self._traces[key] = traced

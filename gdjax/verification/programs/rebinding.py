@@ -1,0 +1,211 @@
+"""A user's function with what NumPy and `math` make floats by in other hands: those of the walk that runs it.
+
+`np.zeros(3)` and `np.array([z])` make arrays that hold floats alone, and `math.exp(z)` takes a float: NumPy's protocols
+ask no argument about these. So the code is given other names for them: the same code, whose globals and closures hold
+functions that answer with ducks while a walk runs, and as NumPy's and Python's own otherwise.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import math
+import sys
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from types import CellType, CodeType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+import numpy as np
+
+from gdjax.verification.numbers.arithmetic import NotSupported
+from gdjax.verification.programs.duck import Duck, lift
+from gdjax.verification.programs.interpreter import Walk
+
+_MADE = "zeros", "ones", "empty", "full", "zeros_like", "ones_like", "empty_like", "full_like"
+_HELD = "array", "asarray", "asanyarray", "ascontiguousarray"
+_SAME = (
+    "exp", "exp2", "expm1", "log2", "log10", "log1p", "sqrt", "cbrt", "sin", "cos", "tan", "sinh", "cosh", "tanh",
+    "floor", "ceil", "trunc", "fmod", "isnan", "isfinite", "isinf", "degrees", "radians", "fabs",
+)  # fmt: skip
+_RENAMED = {
+    "pow": "power", "asin": "arcsin", "acos": "arccos", "atan": "arctan", "atan2": "arctan2", "asinh": "arcsinh",
+    "acosh": "arccosh", "atanh": "arctanh",
+}  # fmt: skip
+_OF_SCIPY = {"erf": "erf", "erfc": "erfc", "lgamma": "gammaln"}
+# Whose code is not the user's.
+_LIBRARIES = frozenset({"numpy", "scipy", "jax", "jaxlib", "gdjax", *sys.stdlib_module_names})
+
+_walk: ContextVar[Walk | None] = ContextVar("walk", default=None)
+
+
+@contextlib.contextmanager
+def run_by(walk: Walk) -> Iterator[None]:
+    """What rebound code makes is this walk's."""
+    token = _walk.set(walk)
+    try:
+        yield
+    finally:
+        _walk.reset(token)
+
+
+def rebound(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, and those of the user that it calls, with other names for what makes floats; itself without any."""
+    rebinding = _Rebinding()
+    other: Callable[..., Any] = rebinding(function)
+    return other if rebinding.any else function
+
+
+class _Rebinding:
+    """One copy of each function, however they call each other."""
+
+    def __init__(self) -> None:
+        self.any = False
+        self._copies: dict[int, FunctionType] = {}
+
+    def __call__(self, value: Any) -> Any:
+        if id(value) in _OTHERS:
+            self.any = True
+            return _OTHERS[id(value)]
+        if isinstance(value, functools.partial):
+            given = {key: self(v) for key, v in value.keywords.items()}
+            return functools.partial(self(value.func), *map(self, value.args), **given)
+        if isinstance(value, MethodType):
+            return MethodType(self(value.__func__), value.__self__)
+        if not isinstance(value, FunctionType) or str(value.__module__).partition(".")[0] in _LIBRARIES:
+            return value
+        if id(value) not in self._copies:
+            self._copy(value)
+        return self._copies[id(value)]
+
+    def _copy(self, function: FunctionType) -> None:
+        code, names = function.__code__, dict(function.__globals__)
+        cells = tuple(CellType() if _rebinds(cell) else cell for cell in function.__closure__ or ())
+        copy = FunctionType(code, names, function.__name__, tuple(map(self, function.__defaults__ or ())), cells)
+        copy.__kwdefaults__ = {key: self(v) for key, v in (function.__kwdefaults__ or {}).items()}
+        copy.__module__ = function.__module__
+        self._copies[id(function)] = copy
+        for name in _read(code) & names.keys():
+            names[name] = self(names[name])
+        for cell, its in zip(cells, function.__closure__ or (), strict=True):
+            if cell is not its:
+                cell.cell_contents = self(its.cell_contents)
+
+
+def _rebinds(cell: CellType) -> bool:
+    """Whether a cell may hold another's code; what code changes stays its own."""
+    try:
+        content = cell.cell_contents
+    except ValueError:  # empty still
+        return False
+    return id(content) in _OTHERS or isinstance(content, (FunctionType, MethodType, functools.partial))
+
+
+def _read(code: CodeType) -> set[str]:
+    """The names of globals that it may read, and the functions inside of it."""
+    inner = [_read(const) for const in code.co_consts if isinstance(const, CodeType)]
+    return set(code.co_names).union(*inner)
+
+
+class _Namespace:
+    """A module, but for some of its functions."""
+
+    def __init__(self, module: ModuleType, others: dict[str, Any]) -> None:
+        self.__dict__.update(others)
+        self._module = module
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._module, name)
+
+
+def _ducks(given: Any) -> bool:
+    """Whether there are any, in lists and tuples too."""
+    return isinstance(given, Duck) or (isinstance(given, (list, tuple)) and any(map(_ducks, given)))
+
+
+def _joined(given: Any) -> Any:
+    """Nested lists as an array."""
+    if not isinstance(given, (list, tuple)):
+        return given
+    return np.stack([_joined(part) for part in given]) if _ducks(given) else np.asarray(given)
+
+
+def _making(function: Callable[..., Any]) -> Callable[..., Any]:
+    """One that makes an array of constants."""
+
+    @functools.wraps(function)
+    def made(*args: Any, **kwargs: Any) -> Any:
+        walk = _walk.get()
+        if walk is not None and function is np.full and _ducks(args[1:2]):
+            return _ones(args[0]) * args[1]
+        array = function(*args, **kwargs)
+        if walk is None or not isinstance(array, np.ndarray) or array.dtype.kind != "f":
+            return array
+        return Duck(walk, walk.const(array), array=True)
+
+    return made
+
+
+def _holding(function: Callable[..., Any]) -> Callable[..., Any]:
+    """One that makes an array of what it is given."""
+
+    @functools.wraps(function)
+    def held(object: Any, dtype: Any = None, **kwargs: Any) -> Any:
+        walk = _walk.get()
+        if walk is None or not _ducks(object):
+            return function(object, dtype, **kwargs)
+        unknown = kwargs.keys() - {"copy", "order", "subok"}
+        if unknown:
+            raise NotSupported(f"numpy.{function.__name__} with {min(unknown)}=")
+        array = lift(walk, _joined(object))
+        array = array if dtype is None else array.astype(dtype)
+        if (array.shape or array.array) and not (function is np.array and kwargs.get("copy", True)):
+            return array
+        return Duck(walk, array.sides, array.integer, array=True)
+
+    return held
+
+
+def _of_math(function: Callable[..., Any], other: Callable[..., Any]) -> Callable[..., Any]:
+    """One of `math`, which NumPy's stands in for where it is given a duck."""
+
+    @functools.wraps(function)
+    def answered(*args: Any, **kwargs: Any) -> Any:
+        given = [list(a) if isinstance(a, Iterator) else a for a in args]
+        return other(*given, **kwargs) if any(map(_ducks, given)) else function(*given, **kwargs)
+
+    return answered
+
+
+def _log(x: Any, base: Any = None) -> Any:
+    return np.log(x) if base is None else np.log(x) / np.log(base)
+
+
+def _of_scipy(name: str) -> Callable[..., Any]:
+    return lambda x: getattr(importlib.import_module("scipy.special"), name)(x)
+
+
+def _others_of_math() -> Iterator[tuple[str, Callable[..., Any]]]:
+    yield from ((name, getattr(np, name)) for name in _SAME)
+    yield from ((name, getattr(np, other)) for name, other in _RENAMED.items())
+    yield from ((name, _of_scipy(other)) for name, other in _OF_SCIPY.items())
+    yield "log", _log
+    yield "hypot", lambda *args: functools.reduce(np.hypot, args, 0.0)
+    yield "fsum", lambda seq: np.sum(_joined(seq))
+    yield "prod", lambda seq, start=1: np.prod(_joined(seq)) * start
+
+
+_ones = _making(np.ones)
+_OF_NUMPY: dict[str, Any] = {
+    **{name: _making(getattr(np, name)) for name in _MADE},
+    **{name: _holding(getattr(np, name)) for name in _HELD},
+}
+_OF_PYTHON = {name: _of_math(getattr(math, name), other) for name, other in _others_of_math() if hasattr(math, name)}
+_OTHERS: dict[int, Any] = {
+    id(np): _Namespace(np, _OF_NUMPY),
+    id(math): _Namespace(math, _OF_PYTHON),
+    **{id(getattr(np, name)): other for name, other in _OF_NUMPY.items()},
+    **{id(getattr(math, name)): other for name, other in _OF_PYTHON.items()},
+}
+"""By what they stand in for."""
