@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import sys
 from collections.abc import Callable
 from math import exp
 from typing import Any
@@ -20,6 +21,7 @@ from gdjax.verification.oracle import values_of
 from gdjax.verification.programs import rebinding
 from gdjax.verification.programs.program import Program
 
+this = sys.modules[__name__]
 rng = np.random.default_rng(11)
 EXAMPLE = (np.array([0.5, -1.0]), 0.25, rng.integers(-4, 5, (4, 2)) / 2, np.array([0.0, 1.0, 1.0, 0.0]))
 SHAPES = ("D", "", "N D", "N")
@@ -74,12 +76,36 @@ def with_a_default(w: Any, b: Any, X: Any, y: Any, power: Any = math.exp, *, log
     return math.fsum(log(power(z)) - t * z for z, t in zip(X @ w + b, y, strict=True)) / len(y)
 
 
+def of_floats(w: Any, b: Any, X: Any, y: Any) -> Any:
+    z = np.array([float(x @ w) for x in X], dtype=float) + float(b)
+    assert isinstance(0.0, float)
+    return float(np.sum(np.logaddexp(0.0, z) - z * y.astype(float))) / len(y)
+
+
+def of_another_module(w: Any, b: Any, X: Any, y: Any) -> Any:
+    return sum(
+        y[i] * -math.log(this.sigmoid(z := X[i] @ w + b)) - (1 - y[i]) * math.log(this.sigmoid(-z))
+        for i in range(len(y))
+    ) / len(y)
+
+
 class Model:
     def cost(self, *args: Any) -> Any:
         return by_math(*args)
 
 
-COSTS = [by_math, by_a_list, filled, by_label, added_at, with_a_default, Model().cost, functools.partial(by_math)]
+COSTS = [
+    by_math,
+    by_a_list,
+    filled,
+    by_label,
+    added_at,
+    of_floats,
+    of_another_module,
+    with_a_default,
+    Model().cost,
+    functools.partial(by_math),
+]
 
 
 def gradient(w: Any, b: Any, X: Any, y: Any) -> Any:

@@ -73,7 +73,10 @@ class _Rebinding:
             return functools.partial(self(value.func), *map(self, value.args), **given)
         if isinstance(value, MethodType):
             return MethodType(self(value.__func__), value.__self__)
-        if not isinstance(value, FunctionType) or str(value.__module__).partition(".")[0] in _LIBRARIES:
+        if isinstance(value, ModuleType) and _of_user(value.__name__):
+            self.any = True
+            return _Namespace(value, {}, self)
+        if not isinstance(value, FunctionType) or not _of_user(value.__module__):
             return value
         if id(value) not in self._copies:
             self._copy(value)
@@ -86,8 +89,11 @@ class _Rebinding:
         copy.__kwdefaults__ = {key: self(v) for key, v in (function.__kwdefaults__ or {}).items()}
         copy.__module__ = function.__module__
         self._copies[id(function)] = copy
-        for name in _read(code) & names.keys():
-            names[name] = self(names[name])
+        for name in _read(code):
+            if name in names:
+                names[name] = self(names[name])
+            elif name == "float":
+                names[name], self.any = _Float, True
         for cell, its in zip(cells, function.__closure__ or (), strict=True):
             if cell is not its:
                 cell.cell_contents = self(its.cell_contents)
@@ -108,15 +114,44 @@ def _read(code: CodeType) -> set[str]:
     return set(code.co_names).union(*inner)
 
 
+def _of_user(module: str | None) -> bool:
+    """Whether code is the user's, by the name of its module: what is installed is not."""
+    root = str(module).partition(".")[0]
+    return root not in _LIBRARIES and "site-packages" not in str(getattr(sys.modules.get(root), "__file__", ""))
+
+
 class _Namespace:
     """A module, but for some of its functions."""
 
-    def __init__(self, module: ModuleType, others: dict[str, Any]) -> None:
+    def __init__(
+        self, module: ModuleType, others: dict[str, Any], rebinding: Callable[[Any], Any] | None = None
+    ) -> None:
         self.__dict__.update(others)
-        self._module = module
+        self._module, self._rebinding = module, rebinding
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._module, name)
+        found = getattr(self._module, name)
+        return found if self._rebinding is None else self._rebinding(found)
+
+
+class _LikeFloat(type):
+    def __instancecheck__(cls, x: Any) -> bool:
+        return isinstance(x, float)
+
+    def __eq__(cls, other: object) -> bool:
+        return other is float or other is cls
+
+    def __hash__(cls) -> int:
+        return hash(float)
+
+
+class _Float(float, metaclass=_LikeFloat):
+    """Python's float, to call it, to ask for it, and as a dtype."""
+
+    dtype = np.dtype(float)
+
+    def __new__(cls, x: Any = 0.0) -> Any:
+        return x.astype(float).item() if isinstance(x, Duck) and x.size == 1 else float(x)
 
 
 def _ducks(given: Any) -> bool:
