@@ -6,7 +6,7 @@ that has it no more, goes by products.
 """
 
 import warnings
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import jax
@@ -15,7 +15,8 @@ import numpy as np
 from jax import lax
 
 from gdjax.formulas import Formula, Pointwise
-from gdjax.samples import weigh
+from gdjax.samples import block_sums_by, plainly, weigh
+from gdjax_jax.lone import matmul
 
 Shape: Any = jax.ShapeDtypeStruct
 
@@ -44,8 +45,37 @@ def fused_sums(
     each are in X (M, N, D), y and weight (M, N), or -1: nothing is read for it, and its sums are 0.
 
     A neuron's sums hang, to the bit, on N, D and K alone. Columns are taken by powers of two, which is what Triton
-    computes on; `interpret` runs the kernel anywhere, slowly.
+    computes on; `interpret` runs the kernel anywhere, slowly. Autodiff, which goes through no kernel, goes by products.
     """
+
+    @jax.custom_jvp
+    def sums(*arrays: Any) -> Any:
+        return _by_kernel(pointwise, folds, interpret, *arrays)
+
+    @sums.defjvp
+    def _(given: Any, moved: Any) -> Any:
+        *arrays, places = given
+        _, along = jax.jvp(partial(_by_products, pointwise, folds, places), arrays, list(moved[:-1]))
+        return sums(*given), along
+
+    found: tuple[jax.Array, jax.Array] = sums(theta, X, y, weight, places)
+    return found
+
+
+def _by_products(
+    pointwise: Pointwise, folds: bool, places: Any, theta: Any, X: Any, y: Any, weight: Any
+) -> tuple[jax.Array, jax.Array]:
+    # of one neuron's data no copy is made
+    X, y, weight = (a if len(a) == 1 else a[jnp.maximum(places, 0)] for a in (X, y, weight))
+    summed = plainly(jnp, pointwise, folds)
+    cost, gradient = block_sums_by(jnp, summed, theta, X.astype(theta.dtype), y, weight, None, matmul)
+    there = places >= 0
+    return jnp.where(there, cost, 0), jnp.where(there[:, None], gradient, 0)
+
+
+def _by_kernel(
+    pointwise: Pointwise, folds: bool, interpret: bool, theta: Any, X: Any, y: Any, weight: Any, places: Any
+) -> tuple[jax.Array, jax.Array]:
     from jax.experimental import pallas as pl
     from jax.experimental.pallas import triton
 

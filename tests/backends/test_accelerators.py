@@ -66,6 +66,28 @@ def test_the_kernel_reads_the_samples_of_the_places_it_is_told() -> None:
         np.testing.assert_allclose(gradient[neuron], one[1][0], rtol=1e-5, atol=1e-5)
 
 
+def test_autodiff_goes_through_the_kernel() -> None:
+    """Of the parameters, the data, and the gradient itself."""
+    theta, X, y, weight = own(3, 67, 4, "float64")
+    places = np.array([2, -1, 0], np.int32)
+
+    def by_kernel(*arrays: Any) -> Any:
+        cost, gradient = fused.fused_sums(RELU.pointwise(jnp), *arrays, places, interpret=True)
+        return jnp.sum(cost * jnp.arange(1.0, 4)) + jnp.sum(gradient**2)
+
+    def plainly(theta: Any, X: Any, y: Any, weight: Any) -> Any:
+        total = 0.0
+        for neuron, place in ((0, 2), (2, 0)):
+            cost, gradient = jax.value_and_grad(cost_of_relu)(theta[neuron], X[place], y[place], weight[place])
+            total += (neuron + 1) * cost + jnp.sum(gradient**2)
+        return total
+
+    with jax.enable_x64(True):
+        found, wanted = (jax.grad(f, (0, 1, 2, 3))(theta, X, y, weight) for f in (by_kernel, plainly))
+    for ours, theirs in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-9)
+
+
 def test_rows_of_another_fold_may_be_infinite_under_the_kernel() -> None:
     theta, X, y, weight = own(1, 67, 3, "float32")
     X[0, 5], weight[0, 5] = 1e30, 0
