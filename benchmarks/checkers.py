@@ -1,7 +1,6 @@
 """Gradient checkers side by side on the mutation suite: bugs caught and alarms on correct gradients.
 
     python benchmarks/checkers.py [--checkers gdjax,jax,torch,scipy,autograd,taylor] [--dtype float64] [--part 1/3]
-                                  [--adversarial]
 
 Each of the others gets what its documentation asks for: one random point, its own default tolerances (scipy returns an
 error; sqrt(eps) relative to the gradient is allowed), the parameters as inputs and the data closed over.
@@ -178,7 +177,6 @@ def main() -> None:
     parser.add_argument("--checkers", default=",".join(NAMES))
     parser.add_argument("--dtype", default="float64,float32")
     parser.add_argument("--part", default="1/1", help="every n-th bug and gradient from the k-th on: counts add up")
-    parser.add_argument("--adversarial", action="store_true", help="the fourth set, in place of the others")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     from gradient_adversarial_kernels import KERNELS_BUGS, KERNELS_RIGHT
@@ -191,11 +189,13 @@ def main() -> None:
     from gradient_statistics import STATISTICS_BUGS, STATISTICS_RIGHT
     from gradient_unseen import UNSEEN_BUGS, UNSEEN_RIGHT
 
-    bugs = [*BUGS, *LATE_BUGS, *UNSEEN_BUGS, *STATISTICS_BUGS, *NETWORKS_BUGS]
-    rights = [*RIGHT, *LATE_RIGHT, *UNSEEN_RIGHT, *STATISTICS_RIGHT, *NETWORKS_RIGHT]
-    if options.adversarial:
-        bugs = [*LAYERS_BUGS, *KERNELS_BUGS, *NUMPY_BUGS]
-        rights = [*LAYERS_RIGHT, *KERNELS_RIGHT, *NUMPY_RIGHT]
+    bugs = [
+        *BUGS, *LATE_BUGS, *UNSEEN_BUGS, *STATISTICS_BUGS, *NETWORKS_BUGS, *LAYERS_BUGS, *KERNELS_BUGS, *NUMPY_BUGS
+    ]  # fmt: skip
+    rights = [
+        *RIGHT, *LATE_RIGHT, *UNSEEN_RIGHT, *STATISTICS_RIGHT, *NETWORKS_RIGHT, *LAYERS_RIGHT, *KERNELS_RIGHT,
+        *NUMPY_RIGHT,
+    ]  # fmt: skip
     first, parts = map(int, options.part.split("/"))
     bugs, rights = bugs[first - 1 :: parts], rights[first - 1 :: parts]
     print(f"{len(bugs)} bugs written by hand, {len(rights)} correct gradients.\n")
