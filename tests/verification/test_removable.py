@@ -232,7 +232,7 @@ def of_slow(x: Any) -> tuple[Any]:
 
 
 def opaque(gradient: Callable[[Any], tuple[Any]]) -> Callable[[Any], tuple[Any]]:
-    return lambda x: (np.array([float(v) for v in gradient(x)[0]], x.dtype),)
+    return lambda x: (np.array(gradient(x)[0].tolist(), x.dtype),)
 
 
 LEFT_OUT: dict[str, tuple[Any, Any, str, str]] = {

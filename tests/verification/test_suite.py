@@ -211,7 +211,7 @@ def test_small_errors_are_seen_where_the_gradient_cannot_be(problem: str, dtype:
     right = p.gradient(np)
 
     def opaque(factor: float, *args):
-        return tuple(np.array(g * factor, g.dtype) for g in right(*(np.array(a, dtype) for a in args)))
+        return tuple(np.array(g * factor, g.dtype) for g in right(*(np.array(a.tolist(), dtype) for a in args)))
 
     for factor, verdict in ((1.0, "pass"), (1 + relative, "fail")):
         report = checked(p.cost, partial(opaque, factor), p.args, shapes=SHAPES, dtype=dtype)

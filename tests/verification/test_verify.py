@@ -86,7 +86,7 @@ def test_an_unknown_primitive_is_inconclusive_and_named() -> None:
 
 def test_a_black_box_is_judged_by_taylor() -> None:
     def cost(x):
-        return float(sum(float(v) ** 2 for v in np.asarray(x)))
+        return sum(v**2 for v in np.asarray(x).tolist())
 
     assert gdjax.verify(cost, lambda x: (2 * x,), (np.array([1.0, 2.0]),), wrt=(0,)).verdict == "inconclusive"
     report = gdjax.verify(cost, lambda x: (2 * x + np.array([0, 0.1]),), (np.array([1.0, 2.0]),), wrt=(0,))
@@ -200,7 +200,7 @@ def test_domains_are_kept() -> None:
     args = (np.array([0.25, 0.5, 0.75]), np.array([0.0, 1.0, 1.0]))
     report = gdjax.verify(cost, gradient, args, wrt=(0,), shapes=("N", "N"), domain={0: (0.0, 1.0)})
     assert report.verdict == "pass", str(report)
-    concrete = [(p, y) for p, y in seen if p.dtype == np.float64 and y.dtype == np.float64]
+    concrete = [(p, y) for p, y in seen if type(p) is type(y) is np.ndarray]
     assert all(((p > 0) & (p < 1)).all() for p, _ in concrete)
     assert all(np.isin(y, (0.0, 1.0)).all() for _, y in concrete if np.isfinite(y).all())
 

@@ -6,8 +6,10 @@ The interpreters walk a formula once; the number system decides what comes out: 
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
@@ -23,8 +25,30 @@ Number = Any
 Sides = tuple[Any, ...]
 
 
+_refused: ContextVar[list[Uninterpreted] | None] = ContextVar("refused", default=None)
+
+
 class Uninterpreted(Exception):
     """A function cannot be interpreted at some input; the message says why."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        refused = _refused.get()
+        if refused is not None:
+            refused.append(self)
+
+
+@contextlib.contextmanager
+def none_swallowed() -> Iterator[None]:
+    """What was refused inside is raised, though the user's code caught it and went on."""
+    refused: list[Uninterpreted] = []
+    token = _refused.set(refused)
+    try:
+        yield
+    finally:
+        _refused.reset(token)
+    if refused:
+        raise refused[0]
 
 
 class NotSupported(Uninterpreted):

@@ -42,7 +42,7 @@ METHODS: dict[str, Function] = {}
 class Duck(NDArrayOperatorsMixin):
     """An array over the number systems of a walk. Views share with their base, as NumPy's do."""
 
-    __slots__ = ("_base", "_index", "_read", "_sides", "_version", "array", "integer", "walk")
+    __slots__ = ("_base", "_index", "_layout", "_looked_up", "_read", "_sides", "_version", "array", "integer", "walk")
     __array_priority__ = 1000
 
     def __init__(self, walk: Walk, sides: Sides, dtype: Any = None, array: bool = False) -> None:
@@ -55,12 +55,29 @@ class Duck(NDArrayOperatorsMixin):
         self._version = self._read = 0
         self._base: Duck | None = None
         self._index: Any = None
+        self._layout: Any = None
+        self._looked_up = False
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        """What `isinstance` is told: code asks it for arrays, floats and scalars."""
+        return np.ndarray if self.shape or self.array else plain(self).type
+
+    @property
+    def layout(self) -> Any:
+        """Places that lie in memory as NumPy's entries do."""
+        if self._layout is None:
+            self._layout = np.arange(self.size).reshape(self.shape)
+        return self._layout
 
     def view(self, function: Callable[[Any], Any]) -> Duck:
-        """The entries that a function of NumPy picks or moves, shared with this array."""
+        """The entries that a function of NumPy picks or moves: shared with this array, where NumPy shares them."""
         found = self.move(function)
-        found._base, found._read, found.array = self, self._version, True
-        found._index = np.asarray(function(np.arange(self.size).reshape(self.shape)))
+        found.array = True
+        layout = np.asarray(function(self.layout))
+        if np.may_share_memory(layout, self.layout):
+            found._base, found._read, found._layout = self, self._version, layout
+            found._index = np.asarray(function(np.arange(self.size).reshape(self.shape)))
         return found
 
     @property
@@ -184,6 +201,27 @@ class Duck(NDArrayOperatorsMixin):
             raise NotSupported("a Python branch at a kink")
         return verdicts.pop()
 
+    def __hash__(self) -> int:
+        if self.integer is None or self.shape:
+            raise TypeError("unhashable type: an array or a float that is interpreted")
+        self._looked_up = True
+        return hash(int(self))
+
+    def __eq__(self, other: Any) -> Any:
+        if self._looked_up and isinstance(other, int):  # a key of a table: no comparison of the code's
+            self._looked_up = False
+            return int(self) == other
+        return super().__eq__(other)
+
+    def __format__(self, spec: str) -> str:
+        return "..."  # what is printed on the way
+
+    def __mul__(self, other: Any) -> Any:
+        listed = isinstance(other, (list, tuple)) and self.integer is not None and not self.shape
+        return other * int(self) if listed else super().__mul__(other)
+
+    __rmul__ = __mul__
+
     # What arrays have
 
     @property
@@ -224,7 +262,8 @@ class Duck(NDArrayOperatorsMixin):
                 raise NotSupported("a mask at a kink")  # what one picks is not what the other does
             return self.moved([partial(_picked, key=k) for k in keys])
         (key,) = keys
-        parts = key if isinstance(key, tuple) else (key,)
+        parts = tuple(map(_whole, key if isinstance(key, tuple) else (key,)))
+        key = parts if isinstance(key, tuple) else parts[0]
         basic = all(part is None or part is Ellipsis or isinstance(part, (int, slice, np.integer)) for part in parts)
         element = len(parts) == self.ndim and all(isinstance(part, (int, np.integer)) for part in parts)
         return (self.view if basic and not element else self.move)(lambda x: x[key])
@@ -417,6 +456,11 @@ def _keys(walk: Walk, key: Any) -> list[Any]:
     return rows if isinstance(key, tuple) else [row for (row,) in rows]
 
 
+def _whole(part: Any) -> Any:
+    """An integer that data tell is one."""
+    return int(part) if isinstance(part, np.ndarray) and not part.ndim and part.dtype.kind == "i" else part
+
+
 def _picked(x: Any, key: Any) -> Any:
     return x[key]
 
@@ -450,6 +494,9 @@ def lift(walk: Walk, x: Any) -> Duck:
 
 class Missing(NotSupported, AttributeError):
     """A method of NumPy's arrays that none here answers; `hasattr` may ask for it."""
+
+    def __init__(self, *args: Any) -> None:
+        AttributeError.__init__(self, *args)
 
 
 def _converting() -> str:

@@ -11,11 +11,21 @@ from typing import Any
 import numpy as np
 
 from gdjax.verification.inputs.sizes import Spec
-from gdjax.verification.numbers.arithmetic import Context, Meeting, NotSupported, Opaque, OutOfRange, OutOfWork, Sides
+from gdjax.verification.numbers.arithmetic import (
+    Context,
+    Meeting,
+    NotSupported,
+    Opaque,
+    OutOfRange,
+    OutOfWork,
+    Sides,
+    none_swallowed,
+)
 from gdjax.verification.numbers.exact import Array
 from gdjax.verification.programs import functions  # noqa: F401 - ducks answer them
 from gdjax.verification.programs.duck import Duck
 from gdjax.verification.programs.interpreter import Walk
+from gdjax.verification.programs.reading import is_numpys
 from gdjax.verification.programs.rebinding import rebound, run_by
 from gdjax.verification.programs.sites import sites
 from gdjax.verification.programs.steps import live, size
@@ -79,8 +89,11 @@ class Program:
         return Context(listener=listener, work=self.work, allowance=allowance)
 
     def trace(self, args: Sequence[Any]) -> Any:
-        """The closed jaxpr at these shapes, or None where the function does not trace."""
+        """The closed jaxpr at these shapes, or None where the function does not trace, or is read as NumPy's."""
         import jax
+
+        if self.way == "numpy":
+            return None
 
         key = signature(args)
         if key in self._traces:
@@ -135,6 +148,11 @@ class Program:
             Opaque: it cannot be interpreted at all.
             NotSupported: its jaxpr has a primitive without a rule.
         """
+        if self.way is None and self.spec is None and is_numpys(self.function):
+            with contextlib.suppress(NotSupported, *_OF_CODE):  # JAX's own, after all
+                flat = self._on_ducks(walk, args, inputs)
+                self.way = "numpy"
+                return flat
         if self.way in (None, "jaxpr"):
             traced = self.trace(args)
             if traced is not None:
@@ -142,12 +160,8 @@ class Program:
                 return walk.run(traced, inputs)
         if self.way == "opaque":
             raise Opaque(self.why)
-        floats = [np.asarray(args[i]).dtype for i in self.varying if np.asarray(args[i]).dtype.kind == "f"]
-        walk.dtype = np.result_type(*floats) if floats else walk.dtype
         try:
-            with wide_floats(self.wide), warnings.catch_warnings(), run_by(walk):
-                warnings.simplefilter("ignore")
-                flat = _flatten(walk, self._on_ducks(walk, args, inputs))
+            flat = self._on_ducks(walk, args, inputs)
         except (OutOfWork, Hung):
             raise
         except NotSupported as error:
@@ -166,14 +180,18 @@ class Program:
         self.way = "numpy"
         return flat
 
-    def _on_ducks(self, walk: Walk, args: Sequence[Any], inputs: Sequence[Sides]) -> Any:
-        def called() -> Any:
-            given = [args[i] for i in self.varying]
-            ducks = [
-                Duck(walk, sides, np.asarray(a).dtype, isinstance(a, np.ndarray))
-                for sides, a in zip(inputs, given, strict=True)
-            ]
-            return self.on_arrays(*self._whole(args, ducks))
+    def _on_ducks(self, walk: Walk, args: Sequence[Any], inputs: Sequence[Sides]) -> list[Sides]:
+        given = [args[i] for i in self.varying]
+        dtypes = [np.asarray(a).dtype for a in given]
+        floats = [dtype for dtype in dtypes if dtype.kind == "f"]
+        walk.dtype = np.result_type(*floats) if floats else walk.dtype
+
+        def called() -> list[Sides]:
+            of_arrays = (isinstance(a, np.ndarray) for a in given)
+            ducks = [Duck(walk, *of) for of in zip(inputs, dtypes, of_arrays, strict=True)]
+            with wide_floats(self.wide), warnings.catch_warnings(), run_by(walk), none_swallowed():
+                warnings.simplefilter("ignore")
+                return _flatten(walk, self.on_arrays(*self._whole(args, ducks)))
 
         try:
             return called()
@@ -194,6 +212,17 @@ def _beyond(equations: int) -> int:
     return max(equations - MANY, 0)
 
 
+# What code raises that is given arrays of another kind.
+_OF_CODE = (
+    TypeError,
+    ValueError,
+    AttributeError,
+    IndexError,
+    KeyError,
+    ArithmeticError,
+    AssertionError,
+    RecursionError,
+)
 # What JAX says of code that is not JAX's: it was to be expected, and is no reason.
 _NOT_TRACED = ("Tracer", "Concretization", "NonConcrete")
 

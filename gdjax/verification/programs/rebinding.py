@@ -11,10 +11,9 @@ import contextlib
 import functools
 import importlib
 import math
-import sys
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from types import CellType, CodeType, FunctionType, MethodType, ModuleType
+from types import CellType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -22,8 +21,14 @@ import numpy as np
 from gdjax.verification.numbers.arithmetic import NotSupported
 from gdjax.verification.programs.duck import Duck, lift
 from gdjax.verification.programs.interpreter import Walk
+from gdjax.verification.programs.reading import of_user, read
 
-_MADE = "zeros", "ones", "empty", "full", "zeros_like", "ones_like", "empty_like", "full_like"
+_MADE = (
+    "zeros", "ones", "empty", "full", "zeros_like", "ones_like", "empty_like", "full_like", "eye", "identity", "arange",
+    "linspace",
+)  # fmt: skip
+# Of a list they see no arrays in it; what joins arrays does.
+_LISTED = "sum", "mean", "prod", "max", "min", "amax", "amin", "var", "std", "median", "cumsum", "dot", "average"
 _HELD = "array", "asarray", "asanyarray", "ascontiguousarray"
 _SAME = (
     "exp", "exp2", "expm1", "log2", "log10", "log1p", "sqrt", "cbrt", "sin", "cos", "tan", "sinh", "cosh", "tanh",
@@ -34,8 +39,6 @@ _RENAMED = {
     "acosh": "arccosh", "atanh": "arctanh",
 }  # fmt: skip
 _OF_SCIPY = {"erf": "erf", "erfc": "erfc", "lgamma": "gammaln"}
-# Whose code is not the user's.
-_LIBRARIES = frozenset({"numpy", "scipy", "jax", "jaxlib", "gdjax", *sys.stdlib_module_names})
 
 _walk: ContextVar[Walk | None] = ContextVar("walk", default=None)
 
@@ -63,6 +66,7 @@ class _Rebinding:
     def __init__(self) -> None:
         self.any = False
         self._copies: dict[int, FunctionType] = {}
+        self._globals: dict[int, dict[str, Any]] = {}
 
     def __call__(self, value: Any) -> Any:
         if id(value) in _OTHERS:
@@ -73,23 +77,25 @@ class _Rebinding:
             return functools.partial(self(value.func), *map(self, value.args), **given)
         if isinstance(value, MethodType):
             return MethodType(self(value.__func__), value.__self__)
-        if isinstance(value, ModuleType) and _of_user(value.__name__):
+        if isinstance(value, ModuleType) and of_user(value):
             self.any = True
             return _Namespace(value, {}, self)
-        if not isinstance(value, FunctionType) or not _of_user(value.__module__):
+        if not isinstance(value, FunctionType) or not of_user(value):
             return value
         if id(value) not in self._copies:
             self._copy(value)
         return self._copies[id(value)]
 
     def _copy(self, function: FunctionType) -> None:
-        code, names = function.__code__, dict(function.__globals__)
+        code = function.__code__
+        # one for all functions of a module: one may set what another reads
+        names = self._globals.setdefault(id(function.__globals__), dict(function.__globals__))
         cells = tuple(CellType() if _rebinds(cell) else cell for cell in function.__closure__ or ())
         copy = FunctionType(code, names, function.__name__, tuple(map(self, function.__defaults__ or ())), cells)
         copy.__kwdefaults__ = {key: self(v) for key, v in (function.__kwdefaults__ or {}).items()}
-        copy.__module__ = function.__module__
+        copy.__module__, copy.__dict__ = function.__module__, function.__dict__
         self._copies[id(function)] = copy
-        for name in _read(code):
+        for name in read(code):
             if name in names:
                 names[name] = self(names[name])
             elif name == "float":
@@ -105,19 +111,7 @@ def _rebinds(cell: CellType) -> bool:
         content = cell.cell_contents
     except ValueError:  # empty still
         return False
-    return id(content) in _OTHERS or isinstance(content, (FunctionType, MethodType, functools.partial))
-
-
-def _read(code: CodeType) -> set[str]:
-    """The names of globals that it may read, and the functions inside of it."""
-    inner = [_read(const) for const in code.co_consts if isinstance(const, CodeType)]
-    return set(code.co_names).union(*inner)
-
-
-def _of_user(module: str | None) -> bool:
-    """Whether code is the user's, by the name of its module: what is installed is not."""
-    root = str(module).partition(".")[0]
-    return root not in _LIBRARIES and "site-packages" not in str(getattr(sys.modules.get(root), "__file__", ""))
+    return id(content) in _OTHERS or isinstance(content, (FunctionType, MethodType, ModuleType, functools.partial))
 
 
 class _Namespace:
@@ -151,12 +145,12 @@ class _Float(float, metaclass=_LikeFloat):
     dtype = np.dtype(float)
 
     def __new__(cls, x: Any = 0.0) -> Any:
-        return x.astype(float).item() if isinstance(x, Duck) and x.size == 1 else float(x)
+        return x.astype(float).item() if type(x) is Duck and x.size == 1 else float(x)
 
 
 def _ducks(given: Any) -> bool:
     """Whether there are any, in lists and tuples too."""
-    return isinstance(given, Duck) or (isinstance(given, (list, tuple)) and any(map(_ducks, given)))
+    return type(given) is Duck or (isinstance(given, (list, tuple)) and any(map(_ducks, given)))
 
 
 def _joined(given: Any) -> Any:
@@ -166,18 +160,44 @@ def _joined(given: Any) -> Any:
     return np.stack([_joined(part) for part in given]) if _ducks(given) else np.asarray(given)
 
 
+def _lifted(walk: Walk | None, array: Any) -> Any:
+    """Floats as an array that holds others."""
+    constant = walk is None or type(array) is not np.ndarray or array.dtype.kind != "f"
+    return array if constant else Duck(walk, walk.const(array), array=True)  # type: ignore[union-attr, arg-type]
+
+
+def _filled(shape: Any, fill_value: Any, dtype: Any = None) -> Any:
+    array = np.empty_like(fill_value if dtype is None else fill_value.astype(dtype), shape=shape)
+    array[...] = fill_value
+    return array
+
+
+def _listed(function: Callable[..., Any]) -> Callable[..., Any]:
+    """One that makes an array of a list."""
+
+    @functools.wraps(function)
+    def answered(*args: Any, **kwargs: Any) -> Any:
+        return function(*(_joined(a) if isinstance(a, (list, tuple)) and _ducks(a) else a for a in args), **kwargs)
+
+    return answered
+
+
+class _Columns:
+    """`np.c_`."""
+
+    def __getitem__(self, key: Any) -> Any:
+        return np.column_stack(key) if _ducks(key) else np.c_[key]
+
+
 def _making(function: Callable[..., Any]) -> Callable[..., Any]:
     """One that makes an array of constants."""
 
     @functools.wraps(function)
     def made(*args: Any, **kwargs: Any) -> Any:
         walk = _walk.get()
-        if walk is not None and function is np.full and _ducks(args[1:2]):
-            return _ones(args[0]) * args[1]
-        array = function(*args, **kwargs)
-        if walk is None or not isinstance(array, np.ndarray) or array.dtype.kind != "f":
-            return array
-        return Duck(walk, walk.const(array), array=True)
+        if walk is not None and function is np.full and _ducks([*args, *kwargs.values()]):
+            return _filled(*args, **kwargs)
+        return _lifted(walk, function(*args, **kwargs))
 
     return made
 
@@ -189,12 +209,13 @@ def _holding(function: Callable[..., Any]) -> Callable[..., Any]:
     def held(object: Any, dtype: Any = None, **kwargs: Any) -> Any:
         walk = _walk.get()
         if walk is None or not _ducks(object):
-            return function(object, dtype, **kwargs)
+            array = function(object, dtype, **kwargs)
+            return _lifted(walk, array) if function is np.array else array
         unknown = kwargs.keys() - {"copy", "order", "subok"}
         if unknown:
             raise NotSupported(f"numpy.{function.__name__} with {min(unknown)}=")
         array = lift(walk, _joined(object))
-        array = array if dtype is None else array.astype(dtype)
+        array = array if dtype is None or np.dtype(dtype) == array.dtype else array.astype(dtype)
         if (array.shape or array.array) and not (function is np.array and kwargs.get("copy", True)):
             return array
         return Duck(walk, array.sides, array.integer, array=True)
@@ -231,10 +252,11 @@ def _others_of_math() -> Iterator[tuple[str, Callable[..., Any]]]:
     yield "prod", lambda seq, start=1: np.prod(_joined(seq)) * start
 
 
-_ones = _making(np.ones)
 _OF_NUMPY: dict[str, Any] = {
     **{name: _making(getattr(np, name)) for name in _MADE},
     **{name: _holding(getattr(np, name)) for name in _HELD},
+    **{name: _listed(getattr(np, name)) for name in _LISTED},
+    "c_": _Columns(),
 }
 _OF_PYTHON = {name: _of_math(getattr(math, name), other) for name, other in _others_of_math() if hasattr(math, name)}
 _OTHERS: dict[int, Any] = {

@@ -35,7 +35,8 @@ class Failure:
         wrong = smallest.last if digits is not None else smallest.wrong
         components, first = components_of(check, smallest, wrong)
         kinds = "in exact arithmetic" if smallest.formula else "in floats"
-        message = f"the gradient is wrong ({kinds}) at {len(failures)} of the inputs tried"
+        inputs = len({id(o.case) for o in failures})
+        message = f"the gradient is wrong ({kinds}) at {inputs} of the inputs tried"
         if all(not np.isfinite(out[bad]).any() for out, bad in zip(smallest.outputs, wrong, strict=True)):
             message += ": it overflows or divides by zero where the exact one is finite"
         if digits is not None:

@@ -81,7 +81,9 @@ def _ones_like(walk: Walk, a: Any, shape: Any = None) -> Duck:
 def _full_like(walk: Walk, a: Any, fill_value: Any, shape: Any = None) -> Duck:
     a = lift(walk, a)
     whole = a.shape if shape is None else shape
-    return lift(walk, fill_value).astype(a.dtype).move(lambda x: np.broadcast_to(x, whole))
+    found = lift(walk, fill_value).astype(a.dtype).move(lambda x: np.broadcast_to(x, whole))
+    found.array = True
+    return found
 
 
 @function_of_numpy(np.copy)
