@@ -19,7 +19,15 @@ from gdjax.verification.inputs.steering import Steering
 from gdjax.verification.judge import LastDigits, Observation, judged, judged_exactly
 from gdjax.verification.leftout import LeftOut
 from gdjax.verification.numbers import exact as ex
-from gdjax.verification.numbers.arithmetic import Meeting, NotSupported, Opaque, OutOfRange, OutOfWork, Uninterpreted
+from gdjax.verification.numbers.arithmetic import (
+    Meeting,
+    NotSupported,
+    Opaque,
+    OutOfRange,
+    OutOfWork,
+    Uninterpreted,
+    refusal,
+)
 from gdjax.verification.numbers.exact import Array
 from gdjax.verification.numbers.running import RunningErrors, running_inputs
 from gdjax.verification.oracle import Answer, Oracle, values_of
@@ -153,7 +161,7 @@ class Check:
                 found = self.answer(drawn)
                 answers += [] if found is None else [found]
         except NotSupported as error:
-            return f"the cost uses {error}, which has no exact rule"
+            return refusal(error)
         except Opaque as error:
             return f"the cost neither traces nor runs on exact arrays ({error})"
         except OutOfWork:

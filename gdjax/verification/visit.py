@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from gdjax.verification import contracts
 from gdjax.verification.inputs.cases import Case
-from gdjax.verification.numbers.arithmetic import Meeting, NotSupported, Opaque
+from gdjax.verification.numbers.arithmetic import Meeting, NotSupported, Opaque, refusal
 from gdjax.verification.oracle import Answer
 from gdjax.verification.subject import Broken
 
@@ -41,7 +41,7 @@ class Visit:
         try:
             answer = check.answer(case.args, self._listener(0))
         except (NotSupported, Opaque) as error:
-            self._note("unsupported", "inconclusive", f"the cost uses {error}, which has no exact rule")
+            self._note("unsupported", "inconclusive", refusal(error))
             return None
         if answer is None:
             self._skip("laborious")

@@ -26,9 +26,7 @@ def parsed(shapes: Sequence[Any] | None, args: Sequence[Any], varying: Sequence[
     spec: list[tuple[str | int, ...]] = []
     sizes: Sizes = {}
     for place, (text, arg) in enumerate(zip(shapes, args, strict=True)):
-        axes = (
-            tuple(int(t) if t.isdigit() else t for t in str(text).replace(",", " ").split()) if text is not None else ()
-        )
+        axes = _axes(place, text)
         if place not in varying:
             spec.append(())
             continue
@@ -45,6 +43,18 @@ def parsed(shapes: Sequence[Any] | None, args: Sequence[Any], varying: Sequence[
                 raise UsageError(f"axis {axis!r} is {sizes[axis]} and {n} in the example: rename one of them")
         spec.append(axes)
     return tuple(spec), sizes
+
+
+def _axes(place: int, shape: Any) -> tuple[str | int, ...]:
+    """A shape as it may be written: "N D", "N, 3", ("N", "D"), None for a scalar."""
+    if isinstance(shape, str):
+        names = shape.replace(",", " ").split()
+    else:
+        names = [str(axis) for axis in (() if shape is None else np.ravel(np.array(shape, object)))]
+    for name in names:
+        if not (name.isdigit() or name.isidentifier()):
+            raise UsageError(f"shapes[{place}] = {shape!r}: {name!r} names no axis: write it as in 'N D' or 'N 3'")
+    return tuple(int(name) if name.isdigit() else name for name in names)
 
 
 def held(spec: Spec, sizes: Sizes, fixed: Sequence[int]) -> tuple[Spec, Sizes]:

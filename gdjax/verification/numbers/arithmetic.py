@@ -55,15 +55,26 @@ class NotSupported(Uninterpreted):
     """A primitive or function that no rule covers; its name is the message."""
 
 
+class Raised(NotSupported):
+    """Code that runs on floats raised something of its own; the message says what."""
+
+
 class Opaque(Uninterpreted):
     """The function neither traces nor runs on ducks."""
+
+
+def refusal(error: Uninterpreted) -> str:
+    """What is said of a cost that cannot be interpreted."""
+    if isinstance(error, Raised):
+        return f"the cost raised {error} on exact arrays"
+    return f"the cost uses {error}, which has no exact rule"
 
 
 class OutOfWork(Uninterpreted):
     """One interpretation has done the work allowed to it."""
 
 
-class OutOfRange(NotSupported):
+class OutOfRange(Raised):
     """An index points beyond what it indexes."""
 
 

@@ -18,6 +18,7 @@ from gdjax.verification.numbers.arithmetic import (
     Opaque,
     OutOfRange,
     OutOfWork,
+    Raised,
     Sides,
     none_swallowed,
 )
@@ -171,7 +172,7 @@ class Program:
             raise Opaque(self.why) from error
         except Exception as error:
             if self.way == "numpy":
-                kind = OutOfRange if isinstance(error, IndexError) else NotSupported
+                kind = OutOfRange if isinstance(error, IndexError) else Raised
                 raise kind(f"{type(error).__name__}: {error}") from error
             self.way = "opaque"
             if not self.why or (self.why.startswith(_NOT_TRACED) and not _of_jax(error)):
