@@ -94,6 +94,36 @@ class Model:
         return by_math(*args)
 
 
+class Layer:
+    """It fills an array in one method, that another calls."""
+
+    def __init__(self, w: Any, b: Any) -> None:
+        self.w, self.b = w, b
+
+    def forward(self, X: Any) -> Any:
+        out = np.zeros(len(X))
+        for i in range(len(X)):
+            out[i] = self.gate(X[i] @ self.w + self.b)
+        return out
+
+    @staticmethod
+    def gate(z: Any) -> Any:
+        return 1 / (1 + math.exp(-z))
+
+
+class Net:
+    def __init__(self, layer: type[Layer]) -> None:
+        self.layer, self.seen = layer, [0]
+
+    def loss(self, w: Any, b: Any, X: Any, y: Any) -> Any:
+        self.last = self.layer(w, b).forward(X)
+        return -np.mean(y * np.log(self.last) + (1 - y) * np.log(1 - self.last))
+
+    def __call__(self, *args: Any) -> Any:
+        return self.loss(*args)
+
+
+NET = Net(Layer)
 COSTS = [
     by_math,
     by_a_list,
@@ -105,6 +135,8 @@ COSTS = [
     with_a_default,
     Model().cost,
     functools.partial(by_math),
+    NET.loss,
+    NET,
 ]
 
 
@@ -127,6 +159,15 @@ def test_code_that_fills_float_arrays_and_calls_math_is_followed(cost: Callable[
     if isinstance(cost, type(by_math)):
         assert cost.__globals__["math"] is math
         assert cost.__globals__["zeros"] is zeros
+
+
+def test_an_object_keeps_its_own() -> None:
+    """What a rebound method stores is the copy's."""
+    net = Net(Layer)
+    assert gdjax.verify(net.loss, gradient, EXAMPLE, shapes=SHAPES, domain={3: "binary"}, seconds=0.3).verdict == "pass"
+    assert not hasattr(net, "last")
+    assert net.layer is Layer
+    assert Layer(*EXAMPLE[:2]).forward(EXAMPLE[2]).dtype == float
 
 
 def test_a_gradient_in_loops_is_held_against_the_rationals() -> None:

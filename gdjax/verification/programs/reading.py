@@ -16,7 +16,7 @@ _STANDARD = sysconfig.get_paths()["stdlib"]
 _ASKS = frozenset({"isinstance", "issubclass", "type", "isscalar", "ndarray"})
 
 
-def of_user(thing: FunctionType | ModuleType) -> bool:
+def of_user(thing: FunctionType | ModuleType | type) -> bool:
     """Whether code is the user's: what is installed, or comes with Python, is not."""
     name = thing.__name__ if isinstance(thing, ModuleType) else str(thing.__module__)
     root = name.partition(".")[0]
@@ -39,15 +39,24 @@ def _within(code: CodeType) -> list[CodeType]:
 def is_numpys(function: Callable[..., Any]) -> bool:
     """Whether the code, or that of the user's functions that it calls, changes arrays in place, asks what they are, or
     catches errors: a trace, whose arrays never change, may then be read as another program than NumPy runs."""
-    waiting, seen = [function], set()
+    waiting: list[Any] = [function]
+    seen: dict[int, Any] = {}
     while waiting:
-        value: Any = waiting.pop()
+        value = waiting.pop()
+        if id(value) in seen:
+            continue
+        seen[id(value)] = value
         if isinstance(value, functools.partial):
             waiting += [value.func, *value.args, *value.keywords.values()]
         elif isinstance(value, MethodType):
+            waiting += [value.__func__, value.__self__]
+        elif isinstance(value, (staticmethod, classmethod)):
             waiting.append(value.__func__)
-        elif isinstance(value, FunctionType) and id(value) not in seen and of_user(value):
-            seen.add(id(value))
+        elif isinstance(value, type):
+            waiting += [method for base in value.__mro__ if of_user(base) for method in vars(base).values()]
+        elif not isinstance(value, FunctionType):
+            waiting += [type(value), *getattr(value, "__dict__", {}).values()] if of_user(type(value)) else []
+        elif of_user(value):
             if any(map(_tells, _within(value.__code__))):
                 return True
             waiting += [value.__globals__[name] for name in read(value.__code__) if name in value.__globals__]

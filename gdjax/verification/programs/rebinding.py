@@ -61,40 +61,48 @@ def rebound(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class _Rebinding:
-    """One copy of each function, however they call each other."""
+    """One copy of each function, class and object of the user's, however they refer to each other."""
 
     def __init__(self) -> None:
         self.any = False
-        self._copies: dict[int, FunctionType] = {}
+        self._copies: dict[int, Any] = {}
+        self._made: set[int] = set()
         self._globals: dict[int, dict[str, Any]] = {}
 
     def __call__(self, value: Any) -> Any:
         if id(value) in _OTHERS:
             self.any = True
             return _OTHERS[id(value)]
+        if id(value) in self._copies or id(value) in self._made:
+            return self._copies.get(id(value), value)
         if isinstance(value, functools.partial):
             given = {key: self(v) for key, v in value.keywords.items()}
             return functools.partial(self(value.func), *map(self, value.args), **given)
         if isinstance(value, MethodType):
-            return MethodType(self(value.__func__), value.__self__)
+            return MethodType(self(value.__func__), self(value.__self__))
         if isinstance(value, ModuleType) and of_user(value):
             self.any = True
             return _Namespace(value, {}, self)
-        if not isinstance(value, FunctionType) or not of_user(value):
-            return value
-        if id(value) not in self._copies:
-            self._copy(value)
-        return self._copies[id(value)]
+        if isinstance(value, FunctionType) and of_user(value):
+            return self._function(value)
+        if isinstance(value, type) and of_user(value):
+            return self._class(value)
+        return self._object(value) if of_user(type(value)) and hasattr(value, "__dict__") else value
 
-    def _copy(self, function: FunctionType) -> None:
+    def _known(self, value: Any, copy: Any) -> Any:
+        self._copies[id(value)] = copy
+        self._made.add(id(copy))
+        return copy
+
+    def _function(self, function: FunctionType) -> FunctionType:
         code = function.__code__
         # one for all functions of a module: one may set what another reads
         names = self._globals.setdefault(id(function.__globals__), dict(function.__globals__))
         cells = tuple(CellType() if _rebinds(cell) else cell for cell in function.__closure__ or ())
-        copy = FunctionType(code, names, function.__name__, tuple(map(self, function.__defaults__ or ())), cells)
+        defaults = tuple(map(self, function.__defaults__ or ()))
+        copy: FunctionType = self._known(function, FunctionType(code, names, function.__name__, defaults, cells))
         copy.__kwdefaults__ = {key: self(v) for key, v in (function.__kwdefaults__ or {}).items()}
         copy.__module__, copy.__dict__ = function.__module__, function.__dict__
-        self._copies[id(function)] = copy
         for name in read(code):
             if name in names:
                 names[name] = self(names[name])
@@ -103,6 +111,30 @@ class _Rebinding:
         for cell, its in zip(cells, function.__closure__ or (), strict=True):
             if cell is not its:
                 cell.cell_contents = self(its.cell_contents)
+        return copy
+
+    def _class(self, its: type) -> type:
+        """One that inherits, with the same methods in other hands."""
+        try:
+            copy: type = self._known(its, type(its)(its.__name__, (its,), {"__module__": its.__module__}))
+        except Exception:  # noqa: BLE001 - an enumeration, or whatever its metaclass refuses
+            return its
+        for base in reversed(its.__mro__):
+            for name, method in vars(base).items() if of_user(base) else ():
+                if isinstance(method, (staticmethod, classmethod)):
+                    setattr(copy, name, type(method)(self(method.__func__)))
+                elif isinstance(method, FunctionType):
+                    setattr(copy, name, self(method))
+        return copy
+
+    def _object(self, value: Any) -> Any:
+        """One that shares what it holds, of the class in other hands; those that it holds too."""
+        try:
+            copy: Any = self._known(value, object.__new__(self(type(value))))
+        except TypeError:
+            return value
+        copy.__dict__.update({name: self(v) for name, v in vars(value).items()})
+        return copy
 
 
 def _rebinds(cell: CellType) -> bool:
@@ -111,7 +143,8 @@ def _rebinds(cell: CellType) -> bool:
         content = cell.cell_contents
     except ValueError:  # empty still
         return False
-    return id(content) in _OTHERS or isinstance(content, (FunctionType, MethodType, ModuleType, functools.partial))
+    kinds = FunctionType, MethodType, ModuleType, functools.partial, type
+    return id(content) in _OTHERS or isinstance(content, kinds) or of_user(type(content))
 
 
 class _Namespace:
