@@ -67,7 +67,7 @@ class Check:
     any_size: bool = False
     ready: Callable[[Case], bool] = lambda case: True
     started: float = field(default_factory=time.monotonic)
-    failing: int = 0
+    failing: int = 0  # inputs
     findings: list[Finding] = field(default_factory=list)
     observations: list[Observation] = field(default_factory=list)
     inputs: list[Input] = field(default_factory=list)

@@ -49,9 +49,9 @@ class Program:
     """`function(*args)`, traced once for each combination of shapes and dtypes.
 
     `varying` are the places of the arguments that are arrays; the others are passed as they are. `way` is "jaxpr",
-    "numpy" or "opaque" once something was run. What it costs goes to `work`. A function that asks nothing of its shapes
-    may name them in `spec`, and is traced once for all sizes. `many` says that it is of many inputs at once, stacked
-    along a first axis of each array, which `spec` leaves out.
+    "numpy" or "opaque" once something was run; `on_arrays` is the function as it runs on ducks. What it costs goes to
+    `work`. A function that asks nothing of its shapes may name them in `spec`, and is traced once for all sizes. `many`
+    says that it is of many inputs at once, stacked along a first axis of each array, which `spec` leaves out.
     """
 
     def __init__(
