@@ -18,7 +18,7 @@ from gdjax.verification.numbers import exact as ex
 from gdjax.verification.numbers.arithmetic import NotSupported, Uninterpreted
 from gdjax.verification.numbers.dual import Duals
 from gdjax.verification.oracle import values_of
-from gdjax.verification.programs import duck, rebinding, ufuncs
+from gdjax.verification.programs import duck, standins, ufuncs
 from gdjax.verification.programs.duck import lift
 from gdjax.verification.programs.interpreter import Walk
 from gdjax.verification.programs.program import Program
@@ -547,7 +547,7 @@ def covered() -> dict[str, list[str]]:
     for name in sorted(names | set(FUNCTIONS)):
         module, _, function = name.rpartition(".")
         found.setdefault(module, []).append(function)
-    return found | {"math": sorted(rebinding._OF_PYTHON)}
+    return found | {"math": sorted(standins._OF_PYTHON)}
 
 
 def test_the_page_lists_what_is_covered() -> None:

@@ -27,8 +27,9 @@ from gdjax.verification.programs import functions  # noqa: F401 - ducks answer t
 from gdjax.verification.programs.duck import Duck
 from gdjax.verification.programs.interpreter import Walk
 from gdjax.verification.programs.reading import is_numpys
-from gdjax.verification.programs.rebinding import rebound, run_by
+from gdjax.verification.programs.rebinding import rebound
 from gdjax.verification.programs.sites import sites
+from gdjax.verification.programs.standins import run_by
 from gdjax.verification.programs.steps import live, size
 from gdjax.verification.programs.symbolic import Symbolic
 from gdjax.verification.work import COMPILED, MANY, TRACE, TRACED, Hung, Work

@@ -29,7 +29,7 @@ from gdjax.verification.numbers.running import Running, RunningErrors, running_i
 from gdjax.verification.programs.duck import Duck
 from gdjax.verification.programs.interpreter import Walk
 from gdjax.verification.programs.program import Program, signature
-from gdjax.verification.programs.rebinding import run_by
+from gdjax.verification.programs.standins import run_by
 from gdjax.verification.programs.steps import size
 from gdjax.verification.work import RETRACED
 
