@@ -151,10 +151,14 @@ class Program:
             NotSupported: its jaxpr has a primitive without a rule.
         """
         if self.way is None and self.spec is None and is_numpys(self.function):
-            with contextlib.suppress(NotSupported, *_OF_CODE):  # JAX's own, after all
+            try:
                 flat = self._on_ducks(walk, args, inputs)
                 self.way = "numpy"
                 return flat
+            except (OutOfWork, Hung):
+                raise
+            except Exception:  # noqa: BLE001 - JAX's own code, after all, or one that fails anywhere
+                pass
         if self.way in (None, "jaxpr"):
             traced = self.trace(args)
             if traced is not None:
@@ -214,17 +218,6 @@ def _beyond(equations: int) -> int:
     return max(equations - MANY, 0)
 
 
-# What code raises that is given arrays of another kind.
-_OF_CODE = (
-    TypeError,
-    ValueError,
-    AttributeError,
-    IndexError,
-    KeyError,
-    ArithmeticError,
-    AssertionError,
-    RecursionError,
-)
 # What JAX says of code that is not JAX's: it was to be expected, and is no reason.
 _NOT_TRACED = ("Tracer", "Concretization", "NonConcrete")
 
