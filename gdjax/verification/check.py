@@ -33,7 +33,7 @@ from gdjax.verification.numbers.running import RunningErrors, running_inputs
 from gdjax.verification.oracle import Answer, Oracle, values_of
 from gdjax.verification.programs.interpreter import Walk
 from gdjax.verification.programs.program import Program
-from gdjax.verification.programs.tracers import Decided, as_jax
+from gdjax.verification.programs.tracers import Decided, in_jax
 from gdjax.verification.subject import Broken, Subject, by_name
 from gdjax.verification.telling.report import Finding, Input
 from gdjax.verification.visit import Visit
@@ -135,9 +135,7 @@ class Check:
         import jax
 
         example, varying, wrt = self.cases.example, self.cases.varying, self.cases.wrt
-        function = self.cost
-        if self.program.trace(example) is None:
-            function = as_jax(self.program.on_arrays, varying)
+        function = in_jax(self.program, example)
         program = Program(jax.grad(function, wrt), varying, self.wide, self.work, self.spec)
         if self.spec is not None:
             every = jax.grad(lambda *args: function(*args).sum(), wrt)

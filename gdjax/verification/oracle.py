@@ -20,7 +20,7 @@ from gdjax.verification.numbers.limits import NOISE, NoLimit, limit
 from gdjax.verification.numbers.settling import Settling, furthest
 from gdjax.verification.programs.interpreter import Walk
 from gdjax.verification.programs.program import Program
-from gdjax.verification.programs.tracers import as_jax
+from gdjax.verification.programs.tracers import in_jax
 
 # A step next to a point, and the part of a slope that may change by it.
 _NEAR, _NEARLY = Fraction(1, 1 << 64), Fraction(1, 1 << 40)
@@ -311,9 +311,7 @@ class Oracle:
         if self._grad is None:
             import jax
 
-            numpys = self.cost.way == "numpy"
-            cost = as_jax(self.cost.on_arrays, self.cost.varying) if numpys else self.cost.function
-            grad = jax.grad(cost, self.wrt)
+            grad = jax.grad(in_jax(self.cost, args), self.wrt)
             self._grad = Program(grad, self.cost.varying, self.cost.wide, self.cost.work)
         walk = Walk([Duals(None)])
         outs = self._grad.run(walk, args, inputs(args, self.cost.varying, (), 1))

@@ -60,11 +60,12 @@ def is_numpys(function: Callable[..., Any]) -> bool:
             if any(map(_tells, _within(value.__code__))):
                 return True
             waiting += [value.__globals__[name] for name in read(value.__code__) if name in value.__globals__]
-            waiting += [cell.cell_contents for cell in value.__closure__ or () if _full(cell)]
+            waiting += [cell.cell_contents for cell in value.__closure__ or () if filled(cell)]
     return False
 
 
-def _full(cell: Any) -> bool:
+def filled(cell: Any) -> bool:
+    """Whether a closure's cell holds anything yet."""
     try:
         cell.cell_contents  # noqa: B018
     except ValueError:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from types import CellType, FunctionType, MethodType, ModuleType
 from typing import Any
 
-from gdjax.verification.programs.reading import of_user, read
+from gdjax.verification.programs.reading import filled, of_user, read
 from gdjax.verification.programs.standins import OTHERS, Float, Namespace
 
 
@@ -100,9 +100,8 @@ class _Rebinding:
 
 def _rebinds(cell: CellType) -> bool:
     """Whether a cell may hold another's code; what code changes stays its own."""
-    try:
-        content = cell.cell_contents
-    except ValueError:  # empty still
+    if not filled(cell):
         return False
+    content = cell.cell_contents
     kinds = FunctionType, MethodType, ModuleType, functools.partial, type
     return id(content) in OTHERS or isinstance(content, kinds) or of_user(type(content))

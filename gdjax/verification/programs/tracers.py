@@ -205,6 +205,11 @@ def as_jax(function: Callable[..., Any], varying: Sequence[int], decisions: Sequ
     return traced
 
 
+def in_jax(program: Program, args: Sequence[Any]) -> Callable[..., Any]:
+    """What JAX can differentiate of a cost: the function itself, where it is traced at these arguments."""
+    return program.function if program.trace(args) is not None else as_jax(program.on_arrays, program.varying)
+
+
 def _dtype(a: Any) -> Any:
     return a.dtype if hasattr(a, "dtype") else np.asarray(a).dtype
 
